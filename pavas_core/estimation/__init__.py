@@ -1,0 +1,1 @@
+"""From pixels to physics without learned weights: detection, tracking, velocity, impacts, mass tables."""

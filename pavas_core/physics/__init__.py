@@ -1,0 +1,1 @@
+"""Types, units and arithmetic of the physics on screen."""

@@ -1,0 +1,1 @@
+"""The modal engine: impacts to sound by physical modelling."""

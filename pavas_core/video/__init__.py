@@ -1,0 +1,1 @@
+"""Video and audio files in and out (PyAV)."""
