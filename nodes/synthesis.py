@@ -1,0 +1,87 @@
+"""Sound from impacts by physical modelling."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .convert import comfy_audio
+from .host import comfy_runtime
+from .wires import Scene, node_schema, seed_input
+
+ROOMS = ["small"]
+
+
+class PavasSynthesizeImpacts(io.ComfyNode):
+    """The modal engine: every impact of the scene as sound, per object and mixed."""
+
+    @classmethod
+    def define_schema(cls):
+        return node_schema(
+            node_id="PavasSynthesizeImpacts",
+            display_name="Synthesize Impacts (PAVAS)",
+            category="PAVAS/sound",
+            description=(
+                "Computes the sound of every impact from mass, speed, material and size (physical modelling, no model "
+                "to download). Louder means more energy: nothing is normalised."
+            ),
+            search_aliases=["modal synthesis", "foley", "impact sound", "physical modelling"],
+            inputs=[
+                Scene.Input("scene", tooltip="The physics to make audible."),
+                io.String.Input(
+                    "prompt",
+                    default="",
+                    tooltip="Words on what is hit, such as: wooden floor. Empty = as estimated.",
+                ),
+                seed_input("Same seed, same sound; another seed varies strike positions and noise, not the physics."),
+                io.Combo.Input("room", options=ROOMS, default=ROOMS[0], tooltip="The room it sounds in."),
+                io.Combo.Input(
+                    "sample_rate",
+                    options=["48000", "44100", "32000", "16000"],
+                    default="48000",
+                    tooltip="Samples a second.",
+                ),
+                io.Combo.Input(
+                    "channels",
+                    options=["stereo", "mono"],
+                    default="stereo",
+                    tooltip="Stereo places each impact where it is seen.",
+                ),
+                io.Float.Input(
+                    "output_gain_db",
+                    default=0.0,
+                    min=-60.0,
+                    max=40.0,
+                    step=0.5,
+                    tooltip="Gain of everything in dB; the same for every clip.",
+                ),
+            ],
+            outputs=[
+                io.Audio.Output("audio", display_name="audio", tooltip="All objects together."),
+                io.Audio.Output(
+                    "stems",
+                    display_name="stems",
+                    is_output_list=True,
+                    tooltip="A list with one sound an object; together they are the mix.",
+                ),
+                io.String.Output(
+                    "stem_names", display_name="stem names", is_output_list=True, tooltip="The object of each stem."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, scene, prompt, seed, room, sample_rate, channels, output_gain_db):
+        from pavas_core.synthesis.engine import synthesize_impacts
+
+        sound = synthesize_impacts(
+            scene,
+            sample_rate=int(sample_rate),
+            channels=1 if channels == "mono" else 2,
+            seed=seed,
+            room=room,
+            floor=prompt or "unknown",
+            output_gain_db=output_gain_db,
+            runtime=comfy_runtime(),
+        )
+        names = list(sound.stems)
+        return io.NodeOutput(comfy_audio(sound.mix), [comfy_audio(sound.stems[name]) for name in names], names)

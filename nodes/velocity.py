@@ -1,0 +1,136 @@
+"""How fast things are."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .host import comfy_runtime
+from .wires import Objects, Tracks, Velocity, node_schema
+
+
+def _time_scale_input():
+    return io.Float.Input(
+        "time_scale",
+        default=1.0,
+        min=0.001,
+        max=100.0,
+        step=0.001,
+        tooltip="Seconds of the world per second of the clip: 0.25 for four times slow motion, 1 = real time.",
+    )
+
+
+class PavasPlanarVelocity(io.ComfyNode):
+    """Speed in m/s from the tracks, with the metric scale from gravity, a known size or metres per pixel."""
+
+    @classmethod
+    def define_schema(cls):
+        return node_schema(
+            node_id="PavasPlanarVelocity",
+            display_name="Velocity in the Picture Plane (PAVAS)",
+            category="PAVAS/physics",
+            description=(
+                "Measures speed in metres a second. The scale comes from free flight under gravity unless you give it."
+            ),
+            search_aliases=["speed", "planar velocity", "metres per second"],
+            inputs=[
+                Tracks.Input("tracks", tooltip="Where each object is at every moment."),
+                io.Float.Input(
+                    "metres_per_px",
+                    default=0.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.0001,
+                    round=0.000001,
+                    tooltip="Metres that one pixel of the picture spans where things move; 0 = measure it.",
+                ),
+                io.String.Input(
+                    "known_size",
+                    default="",
+                    multiline=True,
+                    placeholder="ball = 0.22",
+                    tooltip="One line an object: its id or name, =, diameter in metres. Empty = none known.",
+                ),
+                _time_scale_input(),
+                Objects.Input(
+                    "objects", optional=True, tooltip="Needed only where known sizes go by name rather than by id."
+                ),
+            ],
+            outputs=[
+                Velocity.Output(
+                    "velocity", display_name="velocity", tooltip="Speed of each object, and where it jumps."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, tracks, metres_per_px, known_size, time_scale, objects=None):
+        from pavas_core.estimation.velocity import planar_velocity
+
+        return io.NodeOutput(
+            planar_velocity(
+                tracks,
+                objects,
+                metres_per_px=metres_per_px or None,
+                known_size_m=known_sizes(known_size) or None,
+                time_scale=time_scale,
+                runtime=comfy_runtime(),
+            )
+        )
+
+
+def known_sizes(text: str) -> dict[str, float]:
+    """Diameters in metres by object from lines ``name = metres``. Raises PhysicsError for a line that is none."""
+    from pavas_core.errors import PhysicsError
+
+    sizes = {}
+    for line in filter(None, (part.strip() for part in text.replace(",", "\n").splitlines())):
+        name, separator, value = line.partition("=")
+        try:
+            metres = float(value.strip().removesuffix("m"))
+        except ValueError:
+            metres = float("nan")
+        if not (separator and name.strip() and 0 < metres < 1e4):
+            raise PhysicsError(
+                f"known_size cannot read {line!r}: write one object a line, such as ball = 0.22 (metres)."
+            )
+        sizes[name.strip()] = metres
+    return sizes
+
+
+class PavasManualVelocity(io.ComfyNode):
+    """Speed drawn by hand, where no estimate is wanted."""
+
+    @classmethod
+    def define_schema(cls):
+        return node_schema(
+            node_id="PavasManualVelocity",
+            display_name="Velocity by Hand (PAVAS)",
+            category="PAVAS/physics",
+            description="Speed curves as text: one line an object, points time:speed. A time given twice is an impact.",
+            search_aliases=["manual velocity", "speed curve"],
+            inputs=[
+                Objects.Input("objects", tooltip="The objects the curves belong to."),
+                io.String.Input(
+                    "curves",
+                    default="",
+                    multiline=True,
+                    placeholder="ball = 0:0 0.5:4.9 0.5:3.1 1.1:3.1",
+                    tooltip=(
+                        "One line an object: its id or name, =, then points seconds:metres-a-second. The same time "
+                        "twice is a sudden change: an impact."
+                    ),
+                ),
+                _time_scale_input(),
+            ],
+            outputs=[
+                Velocity.Output(
+                    "velocity", display_name="velocity", tooltip="Speed of each object, and where it jumps."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, objects, curves, time_scale):
+        from pavas_core.estimation.manual_velocity import manual_velocity
+
+        return io.NodeOutput(manual_velocity(curves, objects, time_scale=time_scale))
