@@ -1,0 +1,1 @@
+"""Flow matching: from noise to an audio latent."""
