@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pavas_core.errors import MediaError
 
@@ -38,7 +38,8 @@ class VideoTiming:
 
     ``origin_pts`` is the stamp of the first shown picture and ``end_pts`` the end of the last one, both in units of
     ``time_base`` seconds. ``regular_period`` is set, in the same units, when the file has no usable stamps and
-    pictures are taken to follow each other at the stream's nominal rate.
+    pictures are taken to follow each other at the stream's nominal rate. ``hidden`` says where pictures lie that an
+    edit list keeps from view: only before the first shown one, or elsewhere.
     """
 
     time_base: Fraction
@@ -47,6 +48,7 @@ class VideoTiming:
     shown_count: int
     frame_rate: float
     regular_period: Fraction | None
+    hidden: Literal["none", "leading", "inside"] = "none"
 
     @property
     def duration_s(self) -> float:
@@ -189,10 +191,14 @@ def read_timing(container: InputContainer, stream: VideoStream, name: str) -> Vi
 
     time_base = Fraction(stream.time_base or Fraction(1, 90_000))
     stamps: list[int] = []
+    hidden: list[int | None] = []
     count = missing = 0
     last, last_duration = None, 0
     for packet in packets(container, stream, name):
-        if packet.size == 0 or packet.is_discard:
+        if packet.size == 0:
+            continue
+        if packet.is_discard:
+            hidden.append(packet.pts)
             continue
         count += 1
         if packet.pts is None:
@@ -215,4 +221,7 @@ def read_timing(container: InputContainer, stream: VideoStream, name: str) -> Vi
     rate = times.size / span if span > 0 else 0.0
     if rate and abs(float(nominal) / rate - 1) < 1e-3:
         rate = float(nominal)  # the container's own fraction is free of stamp rounding
-    return VideoTiming(time_base, origin, end, int(times.size), rate, None)
+    where: Literal["none", "leading", "inside"] = "none"
+    if hidden:
+        where = "leading" if all(pts is not None and pts < origin for pts in hidden) else "inside"
+    return VideoTiming(time_base, origin, end, int(times.size), rate, None, where)

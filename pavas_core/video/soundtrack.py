@@ -1,14 +1,16 @@
-"""Sound of a media file placed on the clip's time axis, and small operations on Audio."""
+"""Sound of a media file on the clip's time axis, and small operations on Audio."""
 
 from __future__ import annotations
 
 import logging
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pavas_core.audio import Audio
+from pavas_core.errors import MediaError
 from pavas_core.video import container as media
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ log = logging.getLogger("pavas")
 JITTER_S = 0.002
 # Decoding starts this much before a trim so that the decoder has settled when it arrives.
 SETTLE_S = 1.0
+MAX_CHANNELS = 8
 
 
 def read_file_audio(source: str | bytes, name: str, zero_s: Fraction, duration_s: float) -> Audio | None:
@@ -107,3 +110,33 @@ def fit_length(audio: Audio, duration_s: float) -> Audio:
     fitted = np.zeros((audio.waveform.shape[0], length), np.float32)
     _place(fitted, audio.waveform, 0)
     return Audio(fitted, audio.sample_rate)
+
+
+def resample(audio: Audio, sample_rate: int) -> Audio:
+    """``audio`` at another rate by band-limited polyphase filtering, without delay."""
+    if audio.sample_rate == sample_rate:
+        return audio
+    from scipy.signal import resample_poly
+
+    shared = math.gcd(sample_rate, audio.sample_rate)
+    resampled = resample_poly(audio.waveform, sample_rate // shared, audio.sample_rate // shared, axis=1)
+    return Audio(resampled.astype(np.float32, copy=False), sample_rate)
+
+
+def match_channels(audio: Audio, channels: int) -> Audio:
+    """``audio`` with another number of channels: mono is copied to all, others are averaged to mono first."""
+    if audio.waveform.shape[0] == channels:
+        return audio
+    mono = audio.waveform.mean(axis=0, keepdims=True, dtype=np.float32)
+    return Audio(np.repeat(mono, channels, axis=0), audio.sample_rate)
+
+
+def check_audio(audio: Audio) -> None:
+    """Raise MediaError where ``audio`` cannot be written: wrong shape, no channels, not finite, no rate."""
+    shape = audio.waveform.shape
+    if audio.waveform.ndim != 2 or not 1 <= shape[0] <= MAX_CHANNELS:
+        raise MediaError(f"Sound must have the shape [1 to {MAX_CHANNELS} channels, samples], not {list(shape)}.")
+    if not 1000 <= audio.sample_rate <= 768_000:
+        raise MediaError(f"A sample rate of {audio.sample_rate} Hz is impossible, give one such as 48000.")
+    if not np.isfinite(audio.waveform).all():
+        raise MediaError("The sound holds values that are not numbers, check the step that made it.")
