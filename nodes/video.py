@@ -109,7 +109,7 @@ class PavasSaveVideo(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="pavas/video",
-                    tooltip="Name of the file below the output folder; may hold subfolders and %year% or %date:...% fields.",
+                    tooltip="Name of the file below the output folder; may hold subfolders and fields such as %year%.",
                 ),
                 io.Boolean.Input(
                     "keep_original_sound",
