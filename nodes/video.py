@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from comfy_api.latest import InputImpl, io, ui
 
@@ -17,8 +18,6 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpe
 
 
 def _video_choices() -> list[str]:
-    from pathlib import Path
-
     import folder_paths
 
     names = [path.name for path in files_in([Path(folder_paths.get_input_directory())], VIDEO_SUFFIXES)]
@@ -124,6 +123,12 @@ class PavasSaveVideo(io.ComfyNode):
                     step=0.5,
                     tooltip="Level of the video's own sound in dB, used only when it is kept.",
                 ),
+                io.Combo.Input(
+                    "format",
+                    options=["auto", "mp4", "mov", "mkv", "webm"],
+                    default="auto",
+                    tooltip="The kind of file; auto keeps the source's own, so that its pictures can be copied.",
+                ),
                 io.Boolean.Input(
                     "save_workflow",
                     default=True,
@@ -139,15 +144,13 @@ class PavasSaveVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, video, audio, filename_prefix, keep_original_sound=False, original_gain_db=-12.0, save_workflow=True
-    ):
+    def execute(cls, video, audio, filename_prefix, keep_original_sound, original_gain_db, format, save_workflow):
         from pavas_core.video.save import save_video
 
         clip = clip_of(video)
         sound = audio_of(audio)
-        path, subfolder = new_output_file(filename_prefix, ".mp4", clip.width, clip.height)
-        path = save_video(
+        path, subfolder = new_output_file(filename_prefix, _suffix(format, clip), clip.width, clip.height)
+        report = save_video(
             clip,
             sound,
             path,
@@ -155,11 +158,29 @@ class PavasSaveVideo(io.ComfyNode):
             metadata=_workflow_metadata(cls.hidden) if save_workflow else None,
             runtime=comfy_runtime(),
         )
-        return io.NodeOutput(
-            InputImpl.VideoFromFile(str(path)),
-            f"{subfolder}/{path.name}" if subfolder else path.name,
-            ui=ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)]),
-        )
+        name = f"{subfolder}/{path.name}" if subfolder else path.name
+        shown = {
+            "images": [ui.SavedResult(path.name, subfolder, io.FolderType.output)],
+            "animated": (True,),
+            "text": (_describe(report, name),),
+        }
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), name, ui=shown)
+
+
+def _suffix(format: str, clip) -> str:
+    """The file's ending: the source's own for ``auto`` where it can be written, else .mp4."""
+    from pavas_core.video.save import TARGETS
+
+    if format != "auto":
+        return f".{format}"
+    own = Path(clip.source).suffix.lower() if isinstance(clip.source, str) else ""
+    return own if own in TARGETS else ".mp4"
+
+
+def _describe(report, name: str) -> str:
+    pictures = "pictures copied" if report.video_copied else "pictures encoded"
+    limited = f", peaks limited by {report.limited_db:.1f} dB" if report.limited_db else ""
+    return f"{name}: {pictures}{limited}"
 
 
 def _workflow_metadata(hidden) -> dict[str, str] | None:

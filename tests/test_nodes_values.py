@@ -1,0 +1,214 @@
+"""What the nodes do around the core: files, sounds, pictures, progress, errors."""
+
+from __future__ import annotations
+
+import importlib
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from pavas_core.audio import Audio
+from pavas_core.errors import MediaError, PhysicsError
+from pavas_core.estimation.manual_velocity import manual_velocity
+from pavas_core.physics.types import MovingObject, ObjectSet, Track, TrackSet
+from tests import comfy_double
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def pack(monkeypatch, tmp_path):
+    """(handles of the double, importer of the pack's node modules)."""
+    comfy, extension = comfy_double.install(monkeypatch, tmp_path / "comfy")
+    package = extension.__name__.rpartition(".")[0]
+    return comfy, lambda name: importlib.import_module(f"{package}.{name}")
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.mp4", "/etc/passwd", "a/../../b.mp4", "[example] ../README.md", "../x [output]"]
+)
+def test_names_that_lead_out_of_comfyui_are_refused(pack, name):
+    _, module = pack
+    with pytest.raises(MediaError, match="leads out of the folder"):
+        module("paths").readable_file(name)
+
+
+def test_a_link_inside_input_may_not_lead_out(pack, tmp_path):
+    comfy, module = pack
+    (tmp_path / "outside.mp4").write_bytes(b"x")
+    (comfy.input / "link.mp4").symlink_to(tmp_path / "outside.mp4")
+    with pytest.raises(MediaError, match="leads out of the folder"):
+        module("paths").readable_file("link.mp4")
+
+
+def test_files_of_every_folder_are_found(pack):
+    comfy, module = pack
+    (comfy.input / "sub").mkdir()
+    (comfy.input / "sub" / "ü 音.mp4").write_bytes(b"x")
+    (comfy.output / "made.mp4").write_bytes(b"x")
+    find = module("paths").readable_file
+    assert find("sub/ü 音.mp4") == comfy.input.resolve() / "sub" / "ü 音.mp4"
+    assert find("made.mp4 [output]") == comfy.output.resolve() / "made.mp4"
+    with pytest.raises(MediaError, match=r"There is no file 'none\.mp4'"):
+        find("none.mp4")
+
+
+def test_fingerprint_follows_size_and_time_of_change(pack):
+    comfy, module = pack
+    path = comfy.input / "clip.mp4"
+    path.write_bytes(b"one")
+    seen = {module("paths").fingerprint(path)}
+    path.write_bytes(b"three")
+    seen.add(module("paths").fingerprint(path))
+    import os
+
+    os.utime(path, ns=(1, 1))
+    seen.add(module("paths").fingerprint(path))
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("prefix", ["../up", "/tmp/pavas-abs", "a/../../b", "", "   "])
+def test_output_names_stay_inside_the_output_folder(pack, prefix):
+    _, module = pack
+    with pytest.raises(MediaError):
+        module("paths").new_output_file(prefix, ".mp4")
+
+
+def test_output_names_are_never_used_twice(pack):
+    comfy, module = pack
+    first, subfolder = module("paths").new_output_file("shots/take", ".mp4")
+    assert (first.parent, subfolder) == (comfy.output / "shots", "shots")
+    first.write_bytes(b"x")
+    second, _ = module("paths").new_output_file("shots/take", ".mp4")
+    assert second != first
+
+
+def test_audio_goes_there_and_back(pack):
+    _, module = pack
+    convert = module("convert")
+    samples = np.linspace(-1, 1, 2 * 480, dtype=np.float32).reshape(2, 480)
+    wire = convert.comfy_audio(Audio(samples, 48000))
+    assert wire["waveform"].shape == (1, 2, 480)
+    assert wire["waveform"].dtype == torch.float32
+    assert wire["waveform"].is_contiguous()
+    back = convert.audio_of({"waveform": wire["waveform"].double(), "sample_rate": 48000.0})
+    np.testing.assert_array_equal(back.waveform, samples)
+    assert back.sample_rate == 48000
+    wire["waveform"].zero_()
+    assert samples[0, 0] == -1, "a node downstream must not write into the core's array"
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [None, {"waveform": torch.zeros(2, 1, 10), "sample_rate": 1}, {"waveform": torch.zeros(1, 10), "sample_rate": 1}],
+)
+def test_audio_that_is_not_one_sound_is_refused(pack, audio):
+    _, module = pack
+    with pytest.raises(MediaError):
+        module("convert").audio_of(audio)
+
+
+def test_tensor_videos_keep_rate_sound_and_pictures(pack):
+    _, module = pack
+    from pavas_core.video.clip import iter_frames, read_audio
+
+    images = torch.rand(12, 20, 30, 4)
+    sound = {"waveform": torch.full((1, 1, 24000), 0.25), "sample_rate": 48000}
+    video = comfy_double.VideoFromComponents(comfy_double.VideoComponents(images, Fraction(24), sound))
+    clip = module("convert").clip_of(video)
+    assert (clip.width, clip.height, clip.frame_rate, clip.duration_s) == (30, 20, 24.0, 0.5)
+    frames = list(iter_frames(clip))
+    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(12) / 24, atol=1e-9)
+    np.testing.assert_allclose(frames[3].image, images[3, ..., :3].numpy() * 255, atol=1)
+    assert read_audio(clip).waveform.mean() == pytest.approx(0.25, abs=1e-3)
+
+
+def test_progress_and_cancel_reach_comfyui(pack):
+    comfy, module = pack
+    runtime = module("host").comfy_runtime()
+    runtime.step("tracking", 3, 10)
+    assert comfy.progress == [(3, 10)]
+    comfy.cancelled = True
+    with pytest.raises(comfy_double.Interrupted):
+        runtime.step("tracking", 4, 10)
+
+
+def test_broken_files_are_refused_before_the_graph_runs_on(pack):
+    comfy, module = pack
+    (comfy.input / "broken.mp4").write_bytes(b"not a video at all" * 100)
+    node = module("video").PavasLoadVideo
+    assert node.validate_inputs("broken.mp4") is True
+    with pytest.raises(MediaError) as refusal:
+        node.execute("broken.mp4", 0.0, 0.0)
+    assert "\n" not in str(refusal.value)
+    assert "There is no file" in node.validate_inputs("nothing.mp4")
+
+
+def test_known_sizes_are_read_and_refused_by_name(pack):
+    _, module = pack
+    read = module("velocity").known_sizes
+    assert read("ball = 0.22\n\ncup=0.08 m") == {"ball": 0.22, "cup": 0.08}
+    assert read("") == {}
+    for text in ("ball", "ball = big", "ball = -1", "= 0.2", "ball = nan", "ball = inf"):
+        with pytest.raises(PhysicsError, match="known_size"):
+            read(text)
+
+
+def _two_balls() -> ObjectSet:
+    times = np.arange(0, 2.01, 0.1)
+    track = Track(
+        "ball-1",
+        np.ones(21, bool),
+        np.zeros((21, 4), np.float32),
+        np.stack([np.arange(21), np.full(21, 7)], 1).astype(np.float32),
+        np.ones(21, np.float32),
+        np.zeros(21, bool),
+    )
+    return ObjectSet(
+        (
+            MovingObject("ball-1", "ball"),
+            MovingObject("ball-2", "ball"),
+            MovingObject("cup-1", "cup", aliases=("mug",)),
+        ),
+        100,
+        50,
+        2.0,
+        TrackSet(times, 100, 50, 2.0, (track,)),
+    )
+
+
+def test_hand_drawn_speed_jumps_where_a_time_is_given_twice():
+    velocities = manual_velocity("ball-1 = 0:0 1:4 1:3 1.5:3\nmug = 0:1 2:1", _two_balls())
+    ball, cup = velocities.velocities
+    assert (ball.object_id, cup.object_id) == ("ball-1", "cup-1")
+    speeds = dict(zip(np.round(ball.times_s, 2).tolist(), ball.speed_mps.tolist(), strict=True))
+    assert speeds[0.45] == pytest.approx(1.8)
+    assert speeds[0.95] == pytest.approx(3.8)
+    assert speeds[1.05] == pytest.approx(3.0)
+    assert np.isnan(speeds[1.65])
+    (jump,) = ball.breaks
+    assert (jump.time_s, jump.pre_mps, jump.post_mps) == (1.0, (0.0, 4.0, 0.0), (0.0, -3.0, 0.0))
+    assert jump.position_px == (10.0, 7.0)
+    assert cup.breaks == ()
+
+
+@pytest.mark.parametrize(
+    ("curves", "cause"),
+    [
+        ("", "no speed curve"),
+        ("ball = 0:0 1:1", "several objects"),
+        ("dog = 0:0 1:1", "no object 'dog'"),
+        ("cup 0:0", "has no ="),
+        ("cup = 0:0", "at least two points"),
+        ("cup = 0:0 1:fast", "no seconds:metres-a-second pair"),
+        ("cup = 0:0 1:400", "400 m/s"),
+        ("cup = 0:0 1:nan", "nan m/s"),
+        ("cup = 0:0 9:1", "outside the clip"),
+        ("cup = 1:0 0:1", "must rise"),
+        ("cup = 1:0 1:1 1:2", "must rise"),
+    ],
+)
+def test_hand_drawn_speed_that_makes_no_sense_is_refused_by_name(curves, cause):
+    with pytest.raises(PhysicsError, match=cause):
+        manual_velocity(curves, _two_balls())
