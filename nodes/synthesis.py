@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from pavas_core.synthesis.room import ROOMS
+
 from .convert import comfy_audio
 from .host import comfy_runtime
 from .wires import Scene, node_schema, seed_input
-
-ROOMS = ["small"]
 
 
 class PavasSynthesizeImpacts(io.ComfyNode):
@@ -33,7 +33,7 @@ class PavasSynthesizeImpacts(io.ComfyNode):
                     tooltip="Words on what is hit, such as: wooden floor. Empty = as estimated.",
                 ),
                 seed_input("Same seed, same sound; another seed varies strike positions and noise, not the physics."),
-                io.Combo.Input("room", options=ROOMS, default=ROOMS[0], tooltip="The room it sounds in."),
+                io.Combo.Input("room", options=list(ROOMS), default="small", tooltip="The room it sounds in."),
                 io.Combo.Input(
                     "sample_rate",
                     options=["48000", "44100", "32000", "16000"],

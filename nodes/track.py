@@ -74,8 +74,8 @@ class PavasTracksToMask(io.ComfyNode):
     @classmethod
     def execute(cls, tracks, object_ids, long_side, video=None):
         import torch
-        from pavas_core.physics.masks import union_masks
 
+        from pavas_core.estimation.mask_pictures import union_masks
         from pavas_core.video.clip import iter_frames
 
         times_s = None

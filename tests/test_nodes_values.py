@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -212,3 +213,32 @@ def test_hand_drawn_speed_jumps_where_a_time_is_given_twice():
 def test_hand_drawn_speed_that_makes_no_sense_is_refused_by_name(curves, cause):
     with pytest.raises(PhysicsError, match=cause):
         manual_velocity(curves, _two_balls())
+
+
+def test_masks_follow_the_tracks_in_the_pictures_proportions():
+    from pavas_core.estimation.mask_pictures import union_masks
+    from pavas_core.physics.masks import pack_masks
+
+    left, right = np.zeros((3, 10, 20), bool), np.zeros((3, 10, 20), bool)
+    left[0, :5, :10] = True
+    right[1, 5:, 10:] = True
+    base = _two_balls().tracks.tracks[0]
+    tracks = TrackSet(
+        np.array([0.0, 0.1, 0.2]),
+        200,
+        100,
+        0.3,
+        tuple(replace(base, object_id=name, masks=pack_masks(masks)) for name, masks in (("a", left), ("b", right))),
+    )
+    both = union_masks(tracks, long_side=40)
+    assert both.shape == (3, 20, 40)
+    assert both.sum((1, 2)).tolist() == [200, 200, 0]
+    assert both[0, :10, :20].all()
+    assert both[1, 10:, 20:].all()
+    assert union_masks(tracks, ["b"], long_side=40).sum((1, 2)).tolist() == [0, 200, 0]
+    timed = union_masks(tracks, ["b"], long_side=40, times_s=[0.0, 0.04, 0.06, 0.14, 0.16, 5.0])
+    assert timed.any((1, 2)).tolist() == [False, False, True, True, False, False]
+    with pytest.raises(PhysicsError, match="no track of 'c': there are a, b"):
+        union_masks(tracks, ["c"])
+    with pytest.raises(PhysicsError, match="no masks"):
+        union_masks(replace(tracks, tracks=(base,)))
