@@ -127,7 +127,7 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     import av
 
     for stream in container.streams.video:
-        if not int(getattr(stream, "disposition", 0)) & AV_DISPOSITION_ATTACHED_PIC:
+        if not stream.disposition.value & AV_DISPOSITION_ATTACHED_PIC:
             break
     else:
         if container.streams.audio:

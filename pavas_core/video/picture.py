@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 SANE_ASPECT = (0.2, 5.0)
 # Untagged pictures this tall are HD and use BT.709, as players assume.
 HD_HEIGHT = 720
-AVCOL_SPC_UNSPECIFIED = 2
+SPC_BT709, SPC_BT470BG, SPC_SMPTE170M = 1, 5, 6
+RANGE_LIMITED, RANGE_FULL = 1, 2
 # AVColorSpace values that swscale knows under the same number.
 SWSCALE_MATRICES = frozenset({1, 4, 5, 6, 7, 9})
 
@@ -97,17 +98,29 @@ class PictureMaker:
             width=width,
             height=height,
             format=pixel_format,
-            src_colorspace=_colour_matrix(frame),
             interpolation="AREA" if scaled else "BILINEAR",
+            **_colours(frame),
         ).to_ndarray()
 
 
-def _colour_matrix(frame: VideoFrame) -> int | None:
-    from av.video.reformatter import Colorspace
+def _colours(frame: VideoFrame) -> dict[str, int]:
+    """swscale's colour arguments for ``frame``: none for RGB and grey, else matrix and range as tagged.
 
-    if frame.colorspace == AVCOL_SPC_UNSPECIFIED:
-        return int(Colorspace.ITU709 if frame.height >= HD_HEIGHT else Colorspace.ITU601)
-    return int(frame.colorspace) if frame.colorspace in SWSCALE_MATRICES else None
+    Spelled out because PyAV before 15 leaves the frame's own tags unread. It also skips the conversion where both
+    matrices are equal, so the target's, which RGB does not use, is a different name of BT.601 than the source's.
+    """
+    if frame.format.is_rgb or len(frame.format.components) < 3 or frame.format.has_palette:
+        return {}
+    matrix = int(frame.colorspace)
+    if matrix not in SWSCALE_MATRICES:
+        matrix = SPC_BT709 if frame.height >= HD_HEIGHT else SPC_BT470BG
+    full = frame.color_range == RANGE_FULL or frame.format.name.startswith("yuvj")
+    return {
+        "src_colorspace": matrix,
+        "dst_colorspace": SPC_SMPTE170M if matrix == SPC_BT470BG else SPC_BT470BG,
+        "src_color_range": RANGE_FULL if full else RANGE_LIMITED,
+        "dst_color_range": RANGE_FULL,
+    }
 
 
 def over_black(rgba: np.ndarray) -> np.ndarray:
