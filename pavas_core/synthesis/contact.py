@@ -1,0 +1,37 @@
+"""How two things touch: Hertz contact time, the force pulse's spectrum, and soft and inflated contacts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .materials import Material
+
+
+def effective_modulus_pa(first: Material, second: Material) -> float:
+    """Contact modulus E* of two materials (Johnson, *Contact Mechanics*, eq. 4.22), pascals."""
+    return 1.0 / ((1.0 - first.poisson**2) / first.transverse_pa + (1.0 - second.poisson**2) / second.transverse_pa)
+
+
+def hertz_contact_time_s(mass_kg: float, radius_m: float, modulus_pa: float, speed_mps: float) -> float:
+    """Duration of an elastic Hertz impact, seconds.
+
+    ``tau = 2.87 (m^2 / (R E*^2 v))^(1/5)`` (Johnson, *Contact Mechanics*, eq. 11.24), with the reduced mass, reduced
+    radius and contact modulus.
+    """
+    return 2.87 * (mass_kg**2 / (radius_m * modulus_pa**2 * max(speed_mps, 1e-6))) ** 0.2
+
+
+def inflated_contact_time_s(mass_kg: float, radius_m: float, pressure_pa: float) -> float:
+    """Half a period of an inflated ball on its own air, seconds: the flattened patch carries ``F = 2 pi a p x``."""
+    return math.pi * math.sqrt(mass_kg / (2.0 * math.pi * radius_m * pressure_pa))
+
+
+def pulse_gain(frequency_hz: np.ndarray, contact_time_s: float) -> np.ndarray:
+    """How strongly a contact of this duration drives each frequency, relative to an instantaneous blow of its impulse.
+
+    Smooth envelope of the spectrum of the Hertz force pulse, close to ``sin(pi t/tau)^(3/2)``: -3 dB at 0.67/tau,
+    then falling with the power -5/2. Real contacts are too rough for the pulse's exact spectral zeros.
+    """
+    return (1.0 + (frequency_hz * contact_time_s / 0.72) ** 4) ** -0.625

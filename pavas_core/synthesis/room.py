@@ -1,0 +1,81 @@
+"""The room a sound is heard in: early reflections, a diffuse tail and the room's own faint noise.
+
+The late tail is the standard statistical model: Gaussian noise in octave bands, each decaying exponentially
+(Moorer, "About this reverberation business", Computer Music J. 3 (1979); Kuttruff, *Room Acoustics*, chapter 4).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from pavas_core.errors import PavasError
+
+BAND_CENTRES_HZ = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Acoustics of a place."""
+
+    t60_s: float
+    """Reverberation time at 500 Hz; 0 = no tail."""
+    tail_db: float
+    """Energy of the tail relative to the direct sound's."""
+    echoes: tuple[tuple[float, float, float], ...]
+    """Early reflections: delay in seconds, gain at the left and at the right."""
+
+
+ROOMS = {
+    "dry": Room(0.0, -math.inf, ()),
+    "small": Room(0.35, -9.0, ((0.0037, 0.32, 0.20), (0.0061, 0.16, 0.28), (0.0094, 0.18, 0.12), (0.0137, 0.09, 0.14))),
+    "large": Room(1.40, -7.0, ((0.0113, 0.22, 0.14), (0.0187, 0.12, 0.20), (0.0293, 0.14, 0.10), (0.0431, 0.08, 0.12))),
+}
+
+
+def find_room(name: str) -> Room:
+    """The room called ``name``. Raises PavasError for an unknown one."""
+    if name not in ROOMS:
+        raise PavasError(f"There is no room '{name}'; choose one of {', '.join(ROOMS)}.")
+    return ROOMS[name]
+
+
+def band_t60_s(room: Room) -> np.ndarray:
+    """Reverberation time per octave band [7], seconds: walls and air absorb the highs."""
+    return room.t60_s * np.array([1.1, 1.05, 1.0, 0.95, 0.85, 0.65, 0.4])
+
+
+@lru_cache(maxsize=8)
+def tail_bank(name: str, sample_rate: int) -> np.ndarray:
+    """Decaying octave-band noises of unit energy, float32 [bands, 2, samples]; the same for every clip."""
+    room = find_room(name)
+    length = int(1.1 * room.t60_s * sample_rate)
+    rng = np.random.default_rng(20140)
+    noise = np.fft.rfft(rng.standard_normal((2, length)))
+    frequency = np.fft.rfftfreq(length, 1.0 / sample_rate)
+    time_s = np.arange(length) / sample_rate
+    build_up = 1.0 - np.exp(-time_s / 0.006)
+    bank = np.zeros((len(BAND_CENTRES_HZ), 2, length), np.float32)
+    for band, (centre, t60) in enumerate(zip(BAND_CENTRES_HZ, band_t60_s(room), strict=True)):
+        octaves = np.log2(np.maximum(frequency, 1.0) / centre)
+        if centre > 0.45 * sample_rate:
+            continue
+        shape = np.exp(-0.5 * (octaves / 0.42) ** 2)
+        decayed = np.fft.irfft(noise * shape, length) * build_up * np.exp(-6.91 * time_s / t60)
+        bank[band] = decayed / np.sqrt(np.mean(np.sum(decayed**2, axis=1)))
+    bank.flags.writeable = False
+    return bank
+
+
+def room_tone(samples: int, sample_rate: int, channels: int, level_db: float, rng: np.random.Generator) -> np.ndarray:
+    """Faint low-pass noise of ``level_db`` dBFS RMS, float64 [channels, samples]."""
+    from scipy.signal import lfilter
+
+    white = rng.standard_normal((channels, samples))
+    pole = math.exp(-2 * math.pi * 400.0 / sample_rate)
+    soft = lfilter([1.0 - pole], [1.0, -pole], white, axis=1) + 0.02 * white
+    rms = math.sqrt((1 - pole) / (1 + pole) + 0.02**2 + 2 * 0.02 * (1 - pole))
+    return soft * (10.0 ** (level_db / 20.0) / rms)
