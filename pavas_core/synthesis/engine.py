@@ -76,8 +76,8 @@ def synthesize_impacts(
 ) -> Synthesis:
     """The sound of all impacts of ``scene``.
 
-    ``floor`` says what an ``unknown`` surface is: a material key or words such as ``wooden floor``. ``room`` is ``dry``,
-    ``small`` or ``large``. ``room_tone_db`` is the level of the faint noise in the stem ``room`` (None: silence).
+    ``floor`` says what an ``unknown`` surface is: a material key or words such as ``wooden floor``. ``room`` is
+    ``dry``, ``small`` or ``large``. ``room_tone_db`` is the level of the faint noise in the stem ``room`` (None: silence).
     ``seed`` varies strike positions, textures and the grain of floors, never the physics. Raises PavasError for an
     impossible setting and PhysicsError for an impact of an object that the scene lacks.
     """
@@ -186,7 +186,7 @@ def _body_voice(
 def _with_surface(
     voice: _Voice, impact: Impact, surface: Material, contact_s: float, seed: int, rng: np.random.Generator
 ) -> _Voice:
-    """``voice`` with the surroundings that were hit: a wide surface, and for a strike a struck thing of its own pitch."""
+    """``voice`` with the surroundings that were hit: a wide surface, for a strike a thing with its own pitch."""
     own = _generator(seed, f"surface {surface.key}")
     dense = surface_modes(surface, impact.impulse_ns, own)
     dense = dense.scaled(

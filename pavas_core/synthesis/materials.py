@@ -98,7 +98,8 @@ _TABLE = (
              texture=Texture(0.008, 0.012, 150.0, 4000.0)),
     Material("paper", 800.0, 3e9, 0.30, 0.060, 0.10, 0.010, "Ashby",
              texture=Texture(0.010, 0.030, 800.0, 9000.0), covering=True),
-    Material("foam", 40.0, 60e3, 0.30, 0.30, 0.20, 0.150, "Ashby (flexible polymer foam)", texture=_SOFT, covering=True),
+    Material("foam", 40.0, 60e3, 0.30, 0.30, 0.20, 0.150, "Ashby (flexible polymer foam)",
+             texture=_SOFT, covering=True),
     Material("fabric", 250.0, 0.5e6, 0.30, 0.25, 0.15, 0.010, "Ashby (felt, carpet)", texture=_SOFT, covering=True),
     Material("flesh", 1050.0, 0.2e6, 0.49, 0.40, 0.15, 0.050, "Fung (muscle and skin)",
              texture=Texture(0.004, 0.006, 100.0, 2500.0), covering=True),
@@ -123,8 +124,8 @@ _SYNONYMS = {
     "table desk bench door chair shelf bat stick drumstick racket",
     "bamboo": "bamboo",
     "cork": "cork",
-    "steel": "steel metal metallic chrome stainless tin hammer nail anvil rail knife axe wrench spanner chisel key chain "
-    "spoon fork cutlery barbell dumbbell bolt screw rod wok coin crowbar pickaxe sword",
+    "steel": "steel metal metallic chrome stainless tin hammer nail anvil rail knife axe wrench spanner chisel key "
+    "chain spoon fork cutlery barbell dumbbell bolt screw rod wok coin crowbar pickaxe sword",
     "iron": "iron cast-iron radiator kettlebell skillet",
     "aluminium": "aluminium aluminum can foil",
     "brass": "brass bronze bell cymbal gong",
@@ -145,7 +146,8 @@ _SYNONYMS = {
     "cardboard": "cardboard carton box parcel package",
     "paper": "paper book newspaper magazine notebook",
     "foam": "foam mattress bed cushion pillow sponge sofa couch",
-    "fabric": "fabric cloth textile cotton wool woollen felt carpet carpeted rug towel curtain blanket clothes backpack",
+    "fabric": "fabric cloth textile cotton wool woollen felt carpet carpeted rug towel curtain blanket clothes "
+    "backpack",
     "flesh": "flesh skin hand foot feet fist finger palm arm leg knee head body person man woman child boy girl people "
     "human dog cat animal meat",
     "soil": "soil earth dirt mud clay ground",
@@ -159,13 +161,15 @@ _WORDS = {word: key for key, words in _SYNONYMS.items() for word in words.split(
 _IRREGULAR = {"shelves": "shelf", "knives": "knife", "dice": "die", "glasses": "glass", "leaves": "leaf",
               "men": "man", "women": "woman", "children": "child"}  # fmt: skip
 
-_MADE_OF = frozenset(
-    "wood wooden timber oak pine beech maple birch walnut plywood parquet hardwood bamboo cork steel metal metallic chrome "
-    "stainless tin iron cast-iron aluminium aluminum brass bronze copper lead glass crystal ceramic porcelain china "
-    "earthenware tiled stone granite slate marble concrete cement brick asphalt tarmac plaster plasterboard ice icy bone "
-    "ivory plastic acrylic nylon pvc polypropylene vinyl laminate rubber rubbery latex silicone leather leathery cardboard "
-    "paper foam fabric cloth textile cotton wool woollen felt carpeted flesh grassy sandy snowy".split()
+_MADE_OF_WORDS = (
+    "wood wooden timber oak pine beech maple birch walnut plywood parquet hardwood bamboo cork steel "
+    "metal metallic chrome stainless tin iron cast-iron aluminium aluminum brass bronze copper lead glass "
+    "crystal ceramic porcelain china earthenware tiled stone granite slate marble concrete cement brick "
+    "asphalt tarmac plaster plasterboard ice icy bone ivory plastic acrylic nylon pvc polypropylene vinyl "
+    "laminate rubber rubbery latex silicone leather leathery cardboard paper foam fabric cloth textile "
+    "cotton wool woollen felt carpeted flesh grassy sandy snowy "
 )
+_MADE_OF = frozenset(_MADE_OF_WORDS.split())
 """Words that say what a thing is made of; the other known words are things usually made of it."""
 
 

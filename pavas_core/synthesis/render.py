@@ -1,11 +1,12 @@
 """Samples from closed forms: damped sinusoids, contact pulses, texture noise and the room around them.
 
-Everything is evaluated at the sample instants ``offset_s + k / sample_rate`` after the contact, so a sound begins at its
-exact time between two samples.
+Everything is evaluated at the sample instants ``offset_s + k / sample_rate`` after the contact, so a sound begins
+at its exact time between two samples.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -37,7 +38,7 @@ def sinusoids(
     within = np.arange(_BLOCK)
     # Long and short modes apart: most of a struck thing's modes are gone long before its last one.
     bounds = [0.0, 4096.0, 32768.0, math.inf]
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         group = (lengths > low) & (lengths <= high)
         if not group.any():
             continue
@@ -98,7 +99,7 @@ def place(dry: np.ndarray, gains: np.ndarray, room: Room, sample_rate: int, max_
 
 
 def band_energy(modes: Modes, room: Room, sample_rate: int) -> np.ndarray:
-    """Energy (Pa^2 s) [bands] that the modes feed into the room's octave bands while a tail from the start still lives."""
+    """Energy (Pa^2 s) [bands] that the modes feed into the room's octave bands within a tail's life."""
     audible = modes.frequency_hz < 0.46 * sample_rate
     centres = np.array(BAND_CENTRES_HZ)
     octaves = np.log2(np.maximum(modes.frequency_hz[audible], 1.0)[None, :] / centres[:, None])
