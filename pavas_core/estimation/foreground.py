@@ -1,0 +1,352 @@
+"""What differs from the static background: temporal medians, shadow and light change, components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+_SAMPLES = 21
+_SHORT_STEP_S = 0.125
+_SHORT_SAMPLES = 7
+_MAX_COMPONENTS = 60
+_MIN_AREA = 3
+
+# Median of seven by a sorting network: thirteen exchanges of whole pictures.
+_NETWORK = ((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4))
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Consecutive frames laid over each other in the pixels of one reference frame."""
+
+    images: list[np.ndarray]
+    """uint8 [H, W, 3] each, slightly smoothed."""
+    valid: list[np.ndarray | None]
+    """bool-like uint8 [H, W] (255 inside the picture); None = everywhere."""
+    frame_rate: float
+    moving: bool
+    """The camera moved, so the registration is good to a fraction of a pixel only."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """The static scene behind a canvas."""
+
+    image: np.ndarray
+    threshold: np.ndarray
+    """uint8 [H, W]: the difference that noise, shimmer or misregistration may reach."""
+    known: np.ndarray | None
+    noise: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One connected region that differs from the background, in canvas pixels."""
+
+    x0: int
+    y0: int
+    mask: np.ndarray
+    """bool [h, w] crop."""
+    centroid: tuple[float, float]
+    """Contrast-weighted, continuous coordinates (a pixel's centre is at +0.5)."""
+    area: float
+    colour: np.ndarray
+    """float [3] mean colour inside."""
+    contrast: float
+    fast: float
+    """Share of the region that also differs from the last and next half second."""
+    shadow: float
+    """Share of the region that looks like a mere darkening of the background."""
+    border: bool
+    roundness: float
+    """1 for a filled disc or a filled streak with round ends, less for ragged shapes."""
+    aspect: float
+    parent: int = -1
+    """Index of the larger region this one is the fast part of, or -1."""
+    extra: dict = field(default_factory=dict)
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 edges in canvas pixels."""
+        height, width = self.mask.shape
+        return float(self.x0), float(self.y0), float(self.x0 + width), float(self.y0 + height)
+
+
+def median_of_seven(images: list[np.ndarray]) -> np.ndarray:
+    """Pixel-wise median of seven uint8 pictures of one shape."""
+    import cv2
+
+    p = list(images)
+    for a, b in _NETWORK:
+        p[a], p[b] = cv2.min(p[a], p[b]), cv2.max(p[a], p[b])
+    return p[3]
+
+
+def _with_neutral_holes(images: list[np.ndarray], valid: list[np.ndarray | None]) -> list[np.ndarray]:
+    """Fill what lies outside each picture by black and white in turn, which leaves a median alone."""
+    if all(v is None for v in valid):
+        return images
+    turn = np.zeros(images[0].shape[:2], bool)
+    out = []
+    for image, inside in zip(images, valid, strict=True):
+        if inside is None:
+            out.append(image)
+            continue
+        hole = inside == 0
+        filled = image.copy()
+        filled[hole & turn] = 255
+        filled[hole & ~turn] = 0
+        turn ^= hole
+        out.append(filled)
+    return out
+
+
+def long_background(canvas: Canvas) -> Background:
+    """Temporal median over the whole canvas, with the spread that each pixel shows around it."""
+    import cv2
+
+    count = len(canvas.images)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _SAMPLES)).round().astype(int))
+    images = _with_neutral_holes([canvas.images[i] for i in chosen], [canvas.valid[i] for i in chosen])
+    stack = np.stack(images)
+    middle = len(chosen) // 2
+    image = np.partition(stack, middle, axis=0)[middle]
+    spread = np.zeros(image.shape[:2], np.uint8)
+    deviation = np.stack([_difference(s, image) for s in stack])
+    spread = np.partition(deviation, middle, axis=0)[middle]
+    known = None
+    if canvas.moving:
+        seen = sum(
+            (np.ones(image.shape[:2], np.uint8) if v is None else (v > 0).astype(np.uint8)) for v in canvas.valid
+        )
+        known = np.asarray(seen) >= max(3, min(5, count))
+    noise = _noise(canvas)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    gradient = cv2.morphologyEx(gray, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    # A shift by d pixels changes a pixel by about d times half its 3x3 range.
+    slack = 0.30 if canvas.moving else 0.10
+    threshold = 8.0 + 4.0 * noise + 2.5 * np.minimum(spread, 12) + slack * gradient
+    return Background(image, np.clip(threshold, 0, 120).astype(np.uint8), known, noise)
+
+
+def _noise(canvas: Canvas) -> float:
+    """Standard deviation of what still pixels do from frame to frame, in grey levels."""
+    count = len(canvas.images)
+    if count < 2:
+        return 2.0
+    values = []
+    for i in np.unique(np.linspace(0, count - 2, min(count - 1, 9)).round().astype(int)):
+        a, b = canvas.images[i][2::5, 2::5, 1].astype(np.int16), canvas.images[i + 1][2::5, 2::5, 1].astype(np.int16)
+        d = np.abs(a - b)
+        if canvas.valid[i] is not None:
+            d = d[canvas.valid[i][2::5, 2::5] > 0]
+        values.append(np.percentile(d, 68) if d.size else 0.0)
+    return float(np.median(values)) / np.sqrt(2.0)
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Largest channel difference, uint8 [H, W]."""
+    import cv2
+
+    red, green, blue = cv2.split(cv2.absdiff(a, b))
+    return cv2.max(cv2.max(red, green), blue)
+
+
+def short_background(canvas: Canvas, index: int) -> np.ndarray:
+    """Median of seven frames around ``index``: what has stood still for about half a second."""
+    count = len(canvas.images)
+    step = max(1, round(_SHORT_STEP_S * canvas.frame_rate))
+    step = max(1, min(step, (count - 1) // (_SHORT_SAMPLES - 1)))
+    first = min(max(0, index - 3 * step), max(0, count - 1 - 6 * step))
+    chosen = [min(count - 1, first + k * step) for k in range(_SHORT_SAMPLES)]
+    return median_of_seven(_with_neutral_holes([canvas.images[i] for i in chosen], [canvas.valid[i] for i in chosen]))
+
+
+def _match_light(image: np.ndarray, reference: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+    """``reference`` with each channel scaled to the light of ``image`` (flicker, exposure)."""
+    import cv2
+
+    a = image[4::8, 4::8].reshape(-1, 3).astype(np.float32)
+    b = reference[4::8, 4::8].reshape(-1, 3).astype(np.float32)
+    if inside is not None:
+        keep = inside[4::8, 4::8].ravel() > 0
+        a, b = a[keep], b[keep]
+    gain = np.ones(4)
+    for channel in range(3):
+        bright = (b[:, channel] > 24) & (b[:, channel] < 245) & (a[:, channel] < 250)
+        if bright.sum() > 50:
+            gain[channel] = float(np.median(a[bright, channel] / b[bright, channel]))
+    if np.abs(gain[:3] - 1.0).max() < 0.008:
+        return reference
+    return cv2.multiply(reference, tuple(gain))
+
+
+def find_regions(canvas: Canvas, index: int, background: Background, recent: np.ndarray) -> list[Detection]:
+    """Regions of one frame that differ from the background, then the fast parts of the large ones.
+
+    ``recent`` is ``short_background`` near this frame. Order: whole regions first, by area.
+    """
+    import cv2
+
+    image, inside = canvas.images[index], canvas.valid[index]
+    still = _match_light(image, background.image, inside)
+    difference = _difference(image, still)
+    excess = cv2.subtract(difference, background.threshold)
+    recent_difference = _difference(image, _match_light(image, recent, inside))
+    recent_excess = cv2.subtract(recent_difference, background.threshold)
+    # A thing that has just left leaves a ghost in the short median but matches the long one.
+    half = cv2.subtract(difference, cv2.convertScaleAbs(background.threshold, alpha=0.5))
+    recent_excess[half == 0] = 0
+    if inside is not None:
+        edge = cv2.erode(inside, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255)
+        excess[edge == 0] = 0
+        recent_excess[edge == 0] = 0
+    if background.known is not None:
+        excess[~background.known] = 0
+        recent_excess[~background.known] = 0
+    fast = recent_excess > 0
+    found = _regions(image, still, difference, excess, fast, background, inside)
+    whole = len(found)
+    parts = _regions(image, still, recent_difference, recent_excess, fast, background, inside)
+    owner = np.full(difference.shape, -1, np.int16)
+    for i, d in enumerate(found):
+        h, w = d.mask.shape
+        owner[d.y0 : d.y0 + h, d.x0 : d.x0 + w][d.mask] = i
+    for part in parts:
+        h, w = part.mask.shape
+        below = owner[part.y0 : part.y0 + h, part.x0 : part.x0 + w][part.mask]
+        below = below[below >= 0]
+        if not below.size:
+            if part.area >= 6:
+                found.append(part)
+            continue
+        parent = int(np.bincount(below).argmax())
+        if part.area < 0.6 * found[parent].area and parent < whole:
+            found.append(replace(part, parent=parent))
+    return found
+
+
+def _regions(
+    image: np.ndarray,
+    still: np.ndarray,
+    difference: np.ndarray,
+    excess: np.ndarray,
+    fast: np.ndarray,
+    background: Background,
+    inside: np.ndarray | None,
+) -> list[Detection]:
+    import cv2
+
+    mask = (excess > 0).astype(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    order = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= _MIN_AREA]
+    order.sort(key=lambda i: -stats[i, cv2.CC_STAT_AREA])
+    out: list[Detection] = []
+    for i in order[:_MAX_COMPONENTS]:
+        x, y, w, h, area = (int(v) for v in stats[i])
+        region = labels[y : y + h, x : x + w] == i
+        above = excess[y : y + h, x : x + w]
+        peak = int(above[region].max())
+        if area < 12 and peak < 8 + 2 * background.noise:
+            continue
+        if area >= 12 and peak < 4:
+            continue
+        detection = _describe(image, still, difference, fast, x, y, region, inside)
+        if detection is not None:
+            out.append(detection)
+    return out
+
+
+def _describe(
+    image: np.ndarray,
+    still: np.ndarray,
+    difference: np.ndarray,
+    fast: np.ndarray,
+    x: int,
+    y: int,
+    region: np.ndarray,
+    inside: np.ndarray | None,
+) -> Detection | None:
+    """Measure one region; its attached shadow is cut off first."""
+    import cv2
+
+    h, w = region.shape
+    crop, behind = image[y : y + h, x : x + w], still[y : y + h, x : x + w]
+    shade = _shadow(crop, behind) & region
+    shadow = float(shade.sum()) / float(region.sum())
+    if 0.0 < shadow < 0.85 and region.sum() > 30:
+        core = cv2.morphologyEx((region & ~shade).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
+        if count > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 0.2 * region.sum():
+            body = cv2.morphologyEx(core, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
+            region = region & (body > 0)
+            rows, cols = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+            region = region[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+            x, y = x + int(cols[0]), y + int(rows[0])
+            h, w = region.shape
+            crop = image[y : y + h, x : x + w]
+            shadow = 0.0
+    return measure(crop, difference, fast, x, y, region, shadow, inside, image.shape[:2])
+
+
+def measure(
+    crop: np.ndarray,
+    difference: np.ndarray,
+    fast: np.ndarray,
+    x: int,
+    y: int,
+    region: np.ndarray,
+    shadow: float,
+    inside: np.ndarray | None,
+    shape: tuple[int, int],
+) -> Detection:
+    """The numbers of one region whose crop starts at ``x, y``."""
+    import cv2
+
+    h, w = region.shape
+    area = float(region.sum())
+    values = difference[y : y + h, x : x + w][region].astype(np.float32)
+    # Contrast over its own upper level approximates coverage: motion blur counts with its true share.
+    full = max(1.0, float(np.percentile(values, 75)))
+    weight = np.minimum(values / full, 1.0)
+    rows, cols = np.nonzero(region)
+    total = float(weight.sum())
+    cx = float((weight * (cols + 0.5)).sum() / total) + x
+    cy = float((weight * (rows + 0.5)).sum() / total) + y
+    colour = crop[region].mean(axis=0)
+    if inside is None:
+        border = x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
+    else:
+        y0, y1, x0, x1 = max(0, y - 5), y + h + 5, max(0, x - 5), x + w + 5
+        near = cv2.dilate(region.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        border = bool((inside[y0:y1, x0:x1] == 0).any()) and _touches(near, inside, x, y)
+        border = border or x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
+    # Second moments give the ellipse of the same inertia; its area against the region's own tells a disc.
+    dx, dy = cols + 0.5 + x - cx, rows + 0.5 + y - cy
+    sxx, syy, sxy = float((dx * dx).mean()) + 1 / 12, float((dy * dy).mean()) + 1 / 12, float((dx * dy).mean())
+    half, radius = (sxx + syy) / 2, float(np.hypot((sxx - syy) / 2, sxy))
+    major, minor = np.sqrt(half + radius), np.sqrt(max(half - radius, 1e-3))
+    roundness = min(1.0, area / (4.0 * np.pi * major * minor))
+    return Detection(
+        x, y, region, (cx, cy), area, colour, full, float(fast[y : y + h, x : x + w][region].mean()), shadow, border,
+        float(roundness), float(major / minor),
+    )  # fmt: skip
+
+
+def _touches(near: np.ndarray, inside: np.ndarray, x: int, y: int) -> bool:
+    """Whether a region reaches the seven-pixel seam along the border of a warped picture."""
+    import cv2
+
+    h, w = near.shape
+    seam = cv2.erode(inside, np.ones((9, 9), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255)
+    return bool((near & (seam[y : y + h, x : x + w] == 0)).any())
+
+
+def _shadow(crop: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Pixels that are the background darkened evenly in all channels (a cast shadow)."""
+    a, b = crop.astype(np.float32), behind.astype(np.float32)
+    ratio = (a.sum(2) + 1.0) / (b.sum(2) + 1.0)
+    off = np.abs(a - ratio[..., None] * b).max(2)
+    return (ratio > 0.45) & (ratio < 0.97) & (off < 5.0 + 0.04 * b.max(2)) & (b.sum(2) > 90)

@@ -1,0 +1,324 @@
+"""Moving objects of an ordinary video, without weights: background, regions, links, tracks.
+
+Frames are taken at no more than 60 a second and 512 pixels; the camera's motion is removed; what differs
+from a long and a short temporal median is linked from frame to frame; trails that really move become objects. Memory
+is bounded by a window of a few seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pavas_core.errors import MediaError
+from pavas_core.estimation import camera, selection
+from pavas_core.estimation.flow import FlowField
+from pavas_core.estimation.foreground import Canvas, find_regions, long_background, short_background
+from pavas_core.estimation.linking import Linker, Observation, Trail
+from pavas_core.physics.masks import pack_masks
+from pavas_core.physics.types import MASK_LONG_SIDE, MovingObject, ObjectSet, PackedMasks, Track, TrackSet
+from pavas_core.runtime import Runtime
+
+if TYPE_CHECKING:
+    from pavas_core.video.clip import Clip
+
+MAX_RATE = 60.0
+_WINDOW_FRAMES = 240
+_BEFORE_FRAMES = 120
+_AFTER_S = 0.5
+_WINDOW_SHIFT = 0.25
+_STILL_PX = 0.25
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """Everything one pass over the clip leaves behind, in analysis pixels."""
+
+    times_s: np.ndarray
+    poses: np.ndarray
+    trails: list[Trail]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class _Shown:
+    image: np.ndarray
+    pose: np.ndarray
+
+
+def detect_motion(clip: Clip, *, max_objects: int = 8, runtime: Runtime | None = None) -> ObjectSet:
+    """Find what moves in a clip, apart from the camera, shadows, flicker and things waving in place.
+
+    Returns at most ``max_objects`` objects in order of appearance, with their tracks on ``ObjectSet.tracks``. Ids are
+    ``ball-1`` for round compact bodies and ``object-1`` for others. An empty set means that nothing moves. Coordinates
+    are continuous pixels of the displayed picture: the centre of the first pixel is (0.5, 0.5).
+
+    Raises MediaError when the clip has fewer than two frames.
+    """
+    analysis = _analyse(clip, runtime or Runtime())
+    frame_rate = _rate(analysis.times_s)
+    trails = selection.select(analysis.trails, frame_rate, analysis.width, analysis.height, max_objects)
+    names = ["ball" if selection.is_round(t) else "object" for t in trails]
+    counts: dict[str, int] = {}
+    objects, tracks = [], []
+    for trail, name in zip(trails, names, strict=True):
+        counts[name] = counts.get(name, 0) + 1
+        object_id = f"{name}-{counts[name]}"
+        track = _track(object_id, trail, analysis, clip.width, clip.height)
+        objects.append(_object(object_id, name, track, analysis.times_s))
+        tracks.append(track)
+    track_set = _track_set(tuple(tracks), analysis, clip)
+    return ObjectSet(tuple(objects), clip.width, clip.height, clip.duration_s, track_set)
+
+
+def track_motion(clip: Clip, objects: ObjectSet, *, runtime: Runtime | None = None) -> TrackSet:
+    """Follow given objects through a clip.
+
+    Tracks that came with the objects are reused when they cover all of them. Otherwise each object with a box takes the
+    moving thing that overlaps it most at its time, and each without one takes what is left, the most prominent first;
+    an object for which nothing moves gets a track that is nowhere visible.
+    """
+    ids = [o.id for o in objects.objects]
+    if objects.tracks is not None and set(ids) <= {t.object_id for t in objects.tracks.tracks}:
+        by_id = {t.object_id: t for t in objects.tracks.tracks}
+        return replace(objects.tracks, tracks=tuple(by_id[i] for i in ids))
+    found = detect_motion(clip, max_objects=max(8, 2 * len(ids)), runtime=runtime)
+    assert found.tracks is not None
+    free = list(found.tracks.tracks)
+    chosen: dict[str, Track] = {}
+    for wanted in sorted(objects.objects, key=lambda o: o.box is None):
+        if wanted.box is not None:
+            scores = [_overlap(t, wanted, found.tracks.times_s) for t in free]
+        else:
+            scores = [_prominence(t) for t in free]
+        if scores and max(scores) > 0.05:
+            chosen[wanted.id] = replace(free.pop(int(np.argmax(scores))), object_id=wanted.id)
+        else:
+            chosen[wanted.id] = _unseen(wanted.id, len(found.tracks.times_s))
+    return replace(found.tracks, tracks=tuple(chosen[i] for i in ids))
+
+
+def _analyse(clip: Clip, runtime: Runtime) -> _Analysis:
+    """One pass over the clip in windows; each is decoded once."""
+    from pavas_core.video.clip import iter_frames
+
+    expected = max(1, round(clip.duration_s * min(clip.frame_rate or MAX_RATE, MAX_RATE)))
+    rate = MAX_RATE if clip.frame_rate > 1.02 * MAX_RATE else None
+    frame_rate = min(clip.frame_rate or 30.0, MAX_RATE)
+    after = max(4, round(_AFTER_S * frame_rate))
+    follower, linker = camera.CameraTracker(), Linker(frame_rate)
+    shown: list[_Shown] = []
+    times: list[float] = []
+    poses: list[np.ndarray] = []
+    offset = 0  # frame number of shown[0]
+    start = 0  # first frame not yet analysed
+    for frame in iter_frames(clip, rate=rate, long_side=MASK_LONG_SIDE):
+        runtime.step("Finding motion", min(len(times), expected), expected)
+        shown.append(_prepare(frame.image, follower))
+        times.append(frame.time_s)
+        poses.append(shown[-1].pose)
+        end = _window_end(shown, start - offset) + offset
+        if end - start < len(times) - start - after:
+            _process(shown, start - offset, end - offset, offset, frame_rate, linker, runtime)
+            start = end
+            drop = max(0, start - _BEFORE_FRAMES - offset)
+            shown, offset = shown[drop:], offset + drop
+    if len(times) < 2:
+        raise MediaError("The clip shows fewer than two frames, so nothing can move; choose a longer part of it.")
+    while start < len(times):
+        end = _window_end(shown, start - offset) + offset
+        _process(shown, start - offset, end - offset, offset, frame_rate, linker, runtime)
+        start = end
+    runtime.step("Finding motion", expected, expected)
+    height, width = shown[0].image.shape[:2]
+    return _Analysis(np.array(times), np.array(poses), linker.finish(), width, height)
+
+
+def _prepare(image: np.ndarray, follower: camera.CameraTracker) -> _Shown:
+    import cv2
+
+    smooth = cv2.GaussianBlur(image, (3, 3), 0)
+    return _Shown(smooth, follower.step(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
+
+
+def _window_end(shown: list[_Shown], start: int) -> int:
+    """End of the run of frames from ``start`` that can share one canvas."""
+    height, width = shown[0].image.shape[:2]
+    centre = np.array([width / 2, height / 2])
+    home = camera.invert(shown[start].pose)
+    for i in range(start, min(len(shown), start + _WINDOW_FRAMES)):
+        relative = camera.compose(home, shown[i].pose)
+        shift = np.abs(camera.apply(relative, centre) - centre) / [width, height]
+        if shift.max() > _WINDOW_SHIFT or not 0.85 < np.hypot(relative[0, 0], relative[1, 0]) < 1.18:
+            return max(i, start + 1)
+    return min(len(shown), start + _WINDOW_FRAMES)
+
+
+def _process(
+    shown: list[_Shown], start: int, end: int, offset: int, frame_rate: float, linker: Linker, runtime: Runtime
+) -> None:
+    """Find and link the regions of frames ``start`` to ``end``; their neighbours help to see the background."""
+    import cv2
+
+    height, width = shown[0].image.shape[:2]
+    reference = camera.invert(shown[start].pose)
+    centre = np.array([width / 2, height / 2])
+    after = max(4, round(_AFTER_S * frame_rate))
+
+    def near(i: int) -> bool:
+        moved = camera.apply(camera.compose(reference, shown[i].pose), centre) - centre
+        return bool((np.abs(moved) / [width, height]).max() < _WINDOW_SHIFT + 0.2)
+
+    first, last = start, end
+    while first > max(0, start - _BEFORE_FRAMES) and near(first - 1):
+        first -= 1
+    while last < min(len(shown), end + after) and near(last):
+        last += 1
+    relative = [camera.compose(reference, shown[i].pose) for i in range(first, last)]
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
+    places = np.array([camera.apply(r, corners) for r in relative])
+    moving = bool(np.abs(places - corners).max() > _STILL_PX)
+    if moving:
+        low = np.floor(places.min((0, 1))).astype(int)
+        size = np.ceil(places.max((0, 1))).astype(int) - low
+        shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]]])
+        to_canvas = [camera.compose(shift, r) for r in relative]
+        images, valid = [], []
+        for i, affine in enumerate(to_canvas):
+            runtime.check_cancelled()
+            warp = affine.copy()
+            warp[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5
+            shape = (int(size[0]), int(size[1]))
+            images.append(cv2.warpAffine(shown[first + i].image, warp, shape, flags=cv2.INTER_LINEAR))
+            full = np.full((height, width), 255, np.uint8)
+            valid.append(cv2.warpAffine(full, warp, shape, flags=cv2.INTER_NEAREST))
+    else:
+        shift = camera.IDENTITY
+        to_canvas = [camera.IDENTITY] * len(relative)
+        images, valid = [shown[i].image for i in range(first, last)], [None] * (last - first)
+    canvas = Canvas(images, valid, frame_rate, moving)
+    background = long_background(canvas)
+    flow = FlowField()
+    to_world = camera.compose(shown[start].pose, camera.invert(shift))
+    if start > first:
+        flow.step(images[start - first - 1])
+    recent = None
+    for i in range(start - first, end - first):
+        runtime.check_cancelled()
+        if recent is None or i % 2 == 0:
+            recent = short_background(canvas, i)
+        flow.step(images[i])
+        regions = find_regions(canvas, i, background, recent)
+        linker.step(offset + first + i, images[i], regions, flow, to_world, camera.invert(to_canvas[i]))
+
+
+def _rate(times_s: np.ndarray) -> float:
+    return float(1.0 / np.median(np.diff(times_s)))
+
+
+def _full_size(pose: np.ndarray, sx: float, sy: float) -> np.ndarray:
+    """A pose of analysis pixels as one of displayed pixels."""
+    scale = np.array([sx, sy])
+    return np.hstack([pose[:, :2] * scale[:, None] / scale[None, :], (pose[:, 2] * scale)[:, None]])
+
+
+def _track_set(tracks: tuple[Track, ...], analysis: _Analysis, clip: Clip) -> TrackSet:
+    sx, sy = clip.width / analysis.width, clip.height / analysis.height
+    corners = np.array([[0, 0], [analysis.width, analysis.height]], float)
+    moved = max(float(np.abs(camera.apply(p, corners) - corners).max()) for p in analysis.poses)
+    poses = None if moved < _STILL_PX else np.array([_full_size(p, sx, sy) for p in analysis.poses])
+    return TrackSet(analysis.times_s, clip.width, clip.height, clip.duration_s, tracks, poses)
+
+
+def _track(object_id: str, trail: Trail, analysis: _Analysis, width: int, height: int) -> Track:
+    """A trail of analysis pixels as a track of displayed pixels on the clip's time axis."""
+    count = len(analysis.times_s)
+    sx, sy = width / analysis.width, height / analysis.height
+    visible, truncated = np.zeros(count, bool), np.zeros(count, bool)
+    boxes = np.full((count, 4), np.nan, np.float32)
+    centroids = np.full((count, 2), np.nan, np.float32)
+    area = np.full(count, np.nan, np.float32)
+    flow = np.full((count - 1, 2), np.nan, np.float32)
+    small = selection.is_round(trail)
+    before: Observation | None = None
+    for o in trail.observations:
+        visible[o.frame], truncated[o.frame] = True, o.border
+        boxes[o.frame] = np.clip(
+            [o.box[0] * sx, o.box[1] * sy, o.box[2] * sx, o.box[3] * sy], 0, [width, height, width, height]
+        )
+        centroids[o.frame] = o.centroid[0] * sx, o.centroid[1] * sy
+        area[o.frame] = o.area * sx * sy
+        if before is not None and before.frame == o.frame - 1:
+            step = o.flow
+            if (small or step is None) and not (o.border or before.border):
+                step = (o.world[0] - before.world[0], o.world[1] - before.world[1])
+            if step is not None:
+                interval = analysis.times_s[o.frame] - analysis.times_s[before.frame]
+                flow[o.frame - 1] = step[0] * sx / interval, step[1] * sy / interval
+        before = o
+    packed = _pack(trail, count, analysis.height, analysis.width)
+    return Track(object_id, visible, boxes, centroids, area, truncated, flow, packed, _confidence(trail))
+
+
+def _pack(trail: Trail, count: int, height: int, width: int) -> PackedMasks:
+    """Masks of all frames, one unpacked at a time."""
+    empty = pack_masks(np.zeros((1, height, width), bool)).runs[0]
+    runs = [empty] * count
+    picture = np.zeros((1, height, width), bool)
+    for o in trail.observations:
+        picture[:] = False
+        _place(picture[0], o)
+        runs[o.frame] = pack_masks(picture).runs[0]
+    return PackedMasks(height, width, tuple(runs))
+
+
+def _place(target: np.ndarray, o: Observation) -> None:
+    mask = o.mask
+    x, y = o.origin
+    left, top = max(0, -x), max(0, -y)
+    right, bottom = min(mask.shape[1], target.shape[1] - x), min(mask.shape[0], target.shape[0] - y)
+    if right > left and bottom > top:
+        target[y + top : y + bottom, x + left : x + right] = mask[top:bottom, left:right]
+
+
+def _confidence(trail: Trail) -> float:
+    return float(np.clip(len(trail.observations) / 12.0, 0.2, 1.0))
+
+
+def _object(object_id: str, name: str, track: Track, times_s: np.ndarray) -> MovingObject:
+    """The object where it is first clearly seen: whole, and of its usual size."""
+    usual = float(np.nanmedian(track.area_px))
+    clear = track.visible & ~track.truncated & (np.abs(np.log(track.area_px / usual)) < 0.4)
+    shown = np.flatnonzero(clear if clear.any() else track.visible)
+    first = int(shown[0])
+    x0, y0, x1, y1 = (float(v) for v in track.boxes[first])
+    return MovingObject(
+        object_id, name, box=(x0, y0, x1, y1), time_s=float(times_s[first]), confidence=track.confidence
+    )
+
+
+def _overlap(track: Track, wanted: MovingObject, times_s: np.ndarray) -> float:
+    """Intersection over union of the wanted box with the track's, at the nearest time it is seen."""
+    shown = np.flatnonzero(track.visible)
+    index = int(shown[np.argmin(np.abs(times_s[shown] - wanted.time_s))])
+    assert wanted.box is not None
+    a, b = np.array(wanted.box), track.boxes[index].astype(float)
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    shared = float(np.prod(np.clip(sides, 0, None)))
+    return shared / (float(np.prod(a[2:] - a[:2])) + float(np.prod(b[2:] - b[:2])) - shared)
+
+
+def _prominence(track: Track) -> float:
+    points = track.centroids[track.visible]
+    return float(np.hypot(*np.ptp(points, axis=0))) * float(np.sqrt(track.visible.sum()))
+
+
+def _unseen(object_id: str, count: int) -> Track:
+    return Track(
+        object_id, np.zeros(count, bool), np.full((count, 4), np.nan, np.float32),
+        np.full((count, 2), np.nan, np.float32), np.full(count, np.nan, np.float32), np.zeros(count, bool),
+        np.full((count - 1, 2), np.nan, np.float32), confidence=0.0,
+    )  # fmt: skip
