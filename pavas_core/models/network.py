@@ -99,6 +99,19 @@ class Conditions:
         return self.sync[:, self.sync_index]
 
 
+@dataclass(frozen=True)
+class Residuals:
+    """What a Phy-Adapter adds to the network, computed once per edit. Empty = the backbone alone."""
+
+    blocks: tuple[Tensor, ...] = ()
+    """One (B, L, 6 D) per joint then fused block, added to the audio stream's adaLN coefficients (paper eq. 10)."""
+    condition: Tensor | None = None
+    """(B, L, D) added to the frame-aligned condition (the paper's direct summation, table 3)."""
+
+
+NO_RESIDUALS = Residuals()
+
+
 def nearest_exact_index(length: int, source_length: int, device: Any = None) -> Tensor:
     """Source row of every target row, int64 (length,), as torch's ``nearest-exact`` picks it.
 
@@ -208,29 +221,26 @@ class FlowTransformer(nn.Module):
         """Null text features (B, text_length, text_dim)."""
         return self._parameter("empty_string_feat", like).expand(batch, -1, -1)
 
-    def forward(
-        self, latent: Tensor, t: Tensor, conditions: Conditions, residuals: Sequence[Tensor] | None = None
-    ) -> Tensor:
-        """Flow velocity (B, L, C) of ``latent`` (B, L, C) at flow time ``t`` (B,).
+    def forward(self, latent: Tensor, t: Tensor, conditions: Conditions, residuals: Residuals = NO_RESIDUALS) -> Tensor:
+        """Flow velocity (B, L, C) of ``latent`` (B, L, C) at flow time ``t`` (B,)."""
+        return self.flow(self.audio_input_proj(latent), t, conditions, residuals)
 
-        ``residuals`` holds one tensor per joint then fused block, (B, L, 6 D), added to that block's adaLN
-        coefficients of the audio stream (the Phy-Adapter's Delta-modulation, paper eq. 10).
-        """
-        x = self.audio_input_proj(latent)
-        return self.flow(x, t, conditions, residuals)
-
-    def flow(self, x: Tensor, t: Tensor, conditions: Conditions, residuals: Sequence[Tensor] | None = None) -> Tensor:
+    def flow(self, x: Tensor, t: Tensor, conditions: Conditions, residuals: Residuals = NO_RESIDUALS) -> Tensor:
         """As :meth:`forward`, from the projected latent ``x`` (B, L, D), which guidance branches share."""
         length, clip_length = x.shape[1], conditions.clip.shape[1]
         latent_rope = rope_table(length, device=x.device)
         clip_rope = rope_table(clip_length, length / clip_length, device=x.device)
         global_condition = self.t_embed(t, x.dtype)[:, None] + conditions.pooled
         rows = global_condition + conditions.sync
+        if residuals.condition is not None:
+            rows = rows[:, conditions.sync_index] + residuals.condition
 
         def latent_modulation(block: Any, index: int) -> Tensor:
-            # adaLN on the distinct sync rows, then spread: fewer rows than latent tokens.
-            modulation = block.adaLN_modulation(rows)[:, conditions.sync_index]
-            return modulation if residuals is None else modulation + residuals[index]
+            modulation = block.adaLN_modulation(rows)
+            if residuals.condition is None:
+                # adaLN ran on the distinct sync rows, fewer than latent tokens; spread them now.
+                modulation = modulation[:, conditions.sync_index]
+            return modulation + residuals.blocks[index] if residuals.blocks else modulation
 
         clip, text = conditions.clip, conditions.text
         for index, block in enumerate(self.joint_blocks):

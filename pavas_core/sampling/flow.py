@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pavas_core.models.network import Conditions, FlowTransformer
+from pavas_core.models.network import NO_RESIDUALS, Conditions, FlowTransformer, Residuals
 from pavas_core.runtime import Runtime
 
 
 @dataclass(frozen=True)
 class Branch:
-    """What one guidance branch sees: its conditions and, with a Phy-Adapter, one residual per block."""
+    """What one guidance branch sees: its conditions and, with a Phy-Adapter, the adapter's residuals."""
 
     conditions: Conditions
-    residuals: Sequence[Tensor] | None = None
+    residuals: Residuals = NO_RESIDUALS
 
 
 def seeded_noise(seed: int, shape: Sequence[int]) -> Tensor:
