@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pavas_core.errors import MediaError
 
 if TYPE_CHECKING:
+    import numpy as np
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
@@ -39,7 +40,9 @@ class VideoTiming:
     ``origin_pts`` is the stamp of the first shown picture and ``end_pts`` the end of the last one, both in units of
     ``time_base`` seconds. ``regular_period`` is set, in the same units, when the file has no usable stamps and
     pictures are taken to follow each other at the stream's nominal rate. ``hidden`` says where pictures lie that an
-    edit list keeps from view: only before the first shown one, or elsewhere.
+    edit list keeps from view: only before the first shown one, or elsewhere. ``last_ticks`` is how long the last
+    picture is shown. ``decoding_stamps`` holds orderly ones for every packet, int64 [packets] in file order, where the
+    file's own are missing or disorderly.
     """
 
     time_base: Fraction
@@ -48,7 +51,9 @@ class VideoTiming:
     shown_count: int
     frame_rate: float
     regular_period: Fraction | None
+    last_ticks: int = 0
     hidden: Literal["none", "leading", "inside"] = "none"
+    decoding_stamps: np.ndarray | None = None
 
     @property
     def duration_s(self) -> float:
@@ -192,11 +197,17 @@ def read_timing(container: InputContainer, stream: VideoStream, name: str) -> Vi
     time_base = Fraction(stream.time_base or Fraction(1, 90_000))
     stamps: list[int] = []
     hidden: list[int | None] = []
+    every_pts: list[int] = []
+    orderly, last_dts = True, None
     count = missing = 0
-    last, last_duration = None, 0
+    last, last_ticks = None, 0
     for packet in packets(container, stream, name):
         if packet.size == 0:
             continue
+        every_pts.append(packet.pts or 0)
+        dts, pts = packet.dts, packet.pts
+        orderly = orderly and dts is not None and (last_dts is None or dts > last_dts) and (pts is None or pts >= dts)
+        last_dts = dts
         if packet.is_discard:
             hidden.append(packet.pts)
             continue
@@ -206,7 +217,7 @@ def read_timing(container: InputContainer, stream: VideoStream, name: str) -> Vi
             continue
         stamps.append(packet.pts)
         if last is None or packet.pts >= last:
-            last, last_duration = packet.pts, packet.duration or 0
+            last, last_ticks = packet.pts, packet.duration or 0
     if count == 0:
         raise MediaError(f"{name} holds no pictures, export the video again.")
     nominal = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -214,9 +225,9 @@ def read_timing(container: InputContainer, stream: VideoStream, name: str) -> Vi
         period = 1 / (Fraction(nominal) * time_base)
         return VideoTiming(time_base, 0, round(count * period), count, float(nominal), period)
     times = np.unique(np.array(stamps, np.int64))
-    if last_duration <= 0:
-        last_duration = int(np.median(np.diff(times))) if times.size > 1 else 0
-    origin, end = int(times[0]), int(times[-1]) + last_duration
+    if last_ticks <= 0:
+        last_ticks = int(np.median(np.diff(times))) if times.size > 1 else 0
+    origin, end = int(times[0]), int(times[-1]) + last_ticks
     span = float((end - origin) * time_base)
     rate = times.size / span if span > 0 else 0.0
     if rate and abs(float(nominal) / rate - 1) < 1e-3:
@@ -224,4 +235,22 @@ def read_timing(container: InputContainer, stream: VideoStream, name: str) -> Vi
     where: Literal["none", "leading", "inside"] = "none"
     if hidden:
         where = "leading" if all(pts is not None and pts < origin for pts in hidden) else "inside"
-    return VideoTiming(time_base, origin, end, int(times.size), rate, None, where)
+    rebuilt = None if orderly else _decoding_stamps(np.array(every_pts, np.int64))
+    return VideoTiming(time_base, origin, end, int(times.size), rate, None, last_ticks, where, rebuilt)
+
+
+def _decoding_stamps(pts: np.ndarray) -> np.ndarray:
+    """Strictly rising decoding stamps, none after its picture is shown, for packets with ``pts`` in file order.
+
+    The k-th packet is decoded when the (k - d)-th picture is shown, with the least delay d that leaves every packet
+    in time; equal stamps are spread backwards by single ticks.
+    """
+    import numpy as np
+
+    shown = np.sort(pts)
+    place = np.searchsorted(shown, pts, side="right") - 1  # the last picture shown no later than each packet's own
+    delay = max(0, int(np.max(np.arange(pts.size) - place)))
+    dts = np.concatenate([shown[0] - np.arange(delay, 0, -1), shown[: pts.size - delay]])
+    # dts[k] <= dts[k + 1] - 1 for all k, by a running minimum from the end
+    ticks = np.arange(pts.size)
+    return np.minimum.accumulate((dts - ticks)[::-1])[::-1] + ticks

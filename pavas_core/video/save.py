@@ -223,18 +223,16 @@ def _copied_packets(clip: Clip, output: OutputContainer, target: _Target) -> Ite
         if target.has_edit_lists and "mp4" in container.format.name:
             copy.codec_context.codec_tag = stream.codec_context.codec_tag  # hvc1 must not turn into hev1
         yield None
-        last_dts: int | None = None
-        for packet in media.packets(container, stream, clip.name):
-            if packet.size == 0:
-                continue
-            pts = (packet.pts or 0) - clip.timing.origin_pts
-            dts = pts if packet.dts is None else packet.dts - clip.timing.origin_pts
-            if last_dts is not None and dts <= last_dts:
-                dts = last_dts + 1  # damaged files repeat stamps, which no muxer takes
-                pts = max(pts, dts)
-            packet.pts, packet.dts, packet.stream = pts, dts, copy
-            last_dts = dts
-            yield float(dts * clip.timing.time_base), packet
+        timing = clip.timing
+        sent = (packet for packet in media.packets(container, stream, clip.name) if packet.size)
+        for index, packet in enumerate(sent):
+            dts = packet.dts if timing.decoding_stamps is None else int(timing.decoding_stamps[index])
+            assert packet.pts is not None
+            assert dts is not None
+            packet.pts, packet.dts = packet.pts - timing.origin_pts, dts - timing.origin_pts
+            packet.duration = packet.duration or timing.last_ticks
+            packet.stream = copy
+            yield float(packet.dts * timing.time_base), packet
 
 
 def _encoded_packets(clip: Clip, output: OutputContainer, target: _Target) -> Iterator[Any]:
