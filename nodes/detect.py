@@ -38,6 +38,6 @@ class PavasDetectMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, video, max_objects):
-        from pavas_core.estimation.detect import detect_motion
+        from pavas_core.estimation.motion import detect_motion
 
         return io.NodeOutput(detect_motion(clip_of(video), max_objects=max_objects, runtime=comfy_runtime()))

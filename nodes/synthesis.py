@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from comfy_api.latest import io
 
 from pavas_core.synthesis.room import ROOMS
@@ -9,6 +11,8 @@ from pavas_core.synthesis.room import ROOMS
 from .convert import comfy_audio
 from .host import comfy_runtime
 from .wires import Scene, node_schema, seed_input
+
+log = logging.getLogger("pavas")
 
 
 class PavasSynthesizeImpacts(io.ComfyNode):
@@ -30,7 +34,7 @@ class PavasSynthesizeImpacts(io.ComfyNode):
                 io.String.Input(
                     "prompt",
                     default="",
-                    tooltip="Words on what is hit, such as: wooden floor. Empty = as estimated.",
+                    tooltip="What moves and what it hits, such as: rubber ball on wooden floor. Empty = as estimated.",
                 ),
                 seed_input("Same seed, same sound; another seed varies strike positions and noise, not the physics."),
                 io.Combo.Input("room", options=list(ROOMS), default="small", tooltip="The room it sounds in."),
@@ -61,7 +65,7 @@ class PavasSynthesizeImpacts(io.ComfyNode):
                     "stems",
                     display_name="stems",
                     is_output_list=True,
-                    tooltip="A list with one sound an object; together they are the mix.",
+                    tooltip="A list with one sound an object and one of the room; together they are the mix.",
                 ),
                 io.String.Output(
                     "stem_names", display_name="stem names", is_output_list=True, tooltip="The object of each stem."
@@ -72,14 +76,18 @@ class PavasSynthesizeImpacts(io.ComfyNode):
     @classmethod
     def execute(cls, scene, prompt, seed, room, sample_rate, channels, output_gain_db):
         from pavas_core.synthesis.engine import synthesize_impacts
+        from pavas_core.synthesis.prompt import apply_prompt
 
+        scene, floor, unknown_words = apply_prompt(scene, prompt)
+        if unknown_words:
+            log.warning("The prompt's words %s name no material or shape and are not used.", ", ".join(unknown_words))
         sound = synthesize_impacts(
             scene,
             sample_rate=int(sample_rate),
             channels=1 if channels == "mono" else 2,
             seed=seed,
             room=room,
-            floor=prompt or "unknown",
+            floor=floor,
             output_gain_db=output_gain_db,
             runtime=comfy_runtime(),
         )

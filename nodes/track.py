@@ -31,7 +31,7 @@ class PavasTrackMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, video, objects):
-        from pavas_core.estimation.track import track_motion
+        from pavas_core.estimation.motion import track_motion
 
         return io.NodeOutput(track_motion(clip_of(video), objects, runtime=comfy_runtime()))
 

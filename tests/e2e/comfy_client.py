@@ -40,6 +40,29 @@ class Run:
     seconds: float = 0.0
 
 
+class Graph(dict):
+    """A graph in API form: node id -> {class_type, inputs}."""
+
+    def node(self, class_type: str) -> str:
+        """Id of the only node of that class."""
+        (found,) = [name for name, node in self.items() if node["class_type"] == class_type]
+        return found
+
+    def inputs(self, class_type: str) -> dict[str, Any]:
+        """Inputs of the only node of that class."""
+        return self[self.node(class_type)]["inputs"]
+
+    def add(self, class_type: str, **inputs: Any) -> str:
+        """Add a node and return its id; links are ``[id, output index]``."""
+        name = str(max((int(one) for one in self), default=0) + 1)
+        self[name] = {"class_type": class_type, "inputs": inputs, "_meta": {"title": class_type}}
+        return name
+
+    def classes(self, names: Any) -> set[str]:
+        """Classes of the nodes with these ids."""
+        return {self[name]["class_type"] for name in names}
+
+
 class EventStream:
     """The server's WebSocket, read only (RFC 6455, text frames)."""
 
@@ -112,6 +135,8 @@ class ComfyServer:
 
     def __init__(self, checkout: Path, python: str, pack: Path, base: Path):
         self.base = base
+        self._pack = pack
+        self.files_at_start = self.files_of_pack()
         for name in ("custom_nodes", "input", "output", "models", "user", "temp"):
             (base / name).mkdir(parents=True, exist_ok=True)
         (base / "custom_nodes" / PACK_FOLDER).symlink_to(pack, target_is_directory=True)
@@ -152,6 +177,15 @@ class ComfyServer:
                 return
             time.sleep(0.3)
         raise TimeoutError(f"ComfyUI did not start within {START_LIMIT_S} s:\n{self.log()[-3000:]}")
+
+    def files_of_pack(self) -> set[Path]:
+        """Every file in the pack's own folders, Python's caches apart."""
+        return {
+            path
+            for folder in ("nodes", "web", "workflows", "examples", "pavas_core")
+            for path in (self._pack / folder).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
 
     def log(self) -> str:
         """Everything the server printed so far."""

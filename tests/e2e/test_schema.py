@@ -40,8 +40,6 @@ def test_templates_are_listed_with_pictures(comfy):
     assert "quick_start" in names
     for name in names:
         for suffix in ("json", "jpg"):
-            url = (
-                f"http://127.0.0.1:{comfy.port}/api/workflow_templates/{urllib.parse.quote(PACK_FOLDER)}/{name}.{suffix}"
-            )
+            url = f"http://127.0.0.1:{comfy.port}/api/workflow_templates/{urllib.parse.quote(PACK_FOLDER)}/{name}.{suffix}"
             with urllib.request.urlopen(url, timeout=10) as file:
                 assert file.status == 200
