@@ -23,6 +23,16 @@ def hertz_contact_time_s(mass_kg: float, radius_m: float, modulus_pa: float, spe
     return 2.87 * (mass_kg**2 / (radius_m * modulus_pa**2 * max(speed_mps, 1e-6))) ** 0.2
 
 
+def wall_contact_time_s(mass_kg: float, radius_m: float, wall_m: float, material: Material) -> float:
+    """Half a period of a hollow body on its own wall, seconds.
+
+    A spherical shell yields to a point load with ``k = 4 E h^2 / (a sqrt(3 (1 - nu^2)))`` (Reissner 1946; Young &
+    Budynas, *Roark's Formulas*, table 13.3), which makes a table-tennis ball touch for 0.7 ms.
+    """
+    stiffness = 4 * material.transverse_pa * wall_m**2 / (radius_m * math.sqrt(3 * (1 - material.poisson**2)))
+    return math.pi * math.sqrt(mass_kg / stiffness)
+
+
 def inflated_contact_time_s(mass_kg: float, radius_m: float, pressure_pa: float) -> float:
     """Half a period of an inflated ball on its own air, seconds: the flattened patch carries ``F = 2 pi a p x``."""
     return math.pi * math.sqrt(mass_kg / (2.0 * math.pi * radius_m * pressure_pa))

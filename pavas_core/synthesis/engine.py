@@ -19,14 +19,29 @@ from pavas_core.errors import PavasError, PhysicsError
 from pavas_core.physics.types import Body, Impact, Scene
 from pavas_core.runtime import Runtime
 
-from .contact import effective_modulus_pa, hertz_contact_time_s, inflated_contact_time_s, pulse_gain
+from .contact import (
+    effective_modulus_pa,
+    hertz_contact_time_s,
+    inflated_contact_time_s,
+    pulse_gain,
+    wall_contact_time_s,
+)
 from .materials import MATERIALS, Material, Texture, words_to_material
-from .modes import AIR_DENSITY_KG_M3, AIR_IMPEDANCE, Modes, body_modes, join, strike_weights, surface_modes
+from .modes import (
+    AIR_DENSITY_KG_M3,
+    AIR_IMPEDANCE,
+    SURFACE_BANDS,
+    Modes,
+    body_modes,
+    join,
+    strike_weights,
+    surface_modes,
+)
 from .render import band_energy, burst_energy, click, place, sinusoids, texture_noise
 from .room import Room, find_room, room_tone, tail_bank
 from .shapes import BALL_PRESSURE_PA, SOUND_SPEED_MPS, Shape, make_shape
 
-FULL_SCALE_PA = 54.0
+FULL_SCALE_PA = 28.0
 """Sound pressure at 1 m that is 0 dBFS: 0.5 kg of unknown stuff at 2 m/s onto concrete peaks at -12 dBFS."""
 ROOM_TONE_DB = -74.0
 ROOM_STEM = "room"
@@ -34,11 +49,13 @@ _AUDIBLE_PA = FULL_SCALE_PA * 10.0 ** (-110.0 / 20.0)
 
 _SUPPORT_PER_S = {"bounce": 2.0, "strike": 60.0, "collision": 3.0, "landing": 12.0, "catch": 80.0}
 """Damping of the moving body by what holds it: free in a bounce, at rest on the ground after a landing, in a hand."""
-_STRUCK_MASS_KG = 5.0
+_STRUCK_MASS_KG = 10.0
 """A struck thing that is not tracked: a board, rail or pane of this mass, whatever the tool weighs."""
 _STRUCK_SUPPORT_PER_S = 8.0
 _TOOL_RINGING = 0.15
 """A hand damps and shields the tool: its own modes are heard this much below their free level."""
+_STRUCK_SPREADING = 0.5
+"""Share of a strike that the struck thing passes on to what it stands on."""
 
 _log = logging.getLogger("pavas")
 
@@ -76,8 +93,8 @@ def synthesize_impacts(
 ) -> Synthesis:
     """The sound of all impacts of ``scene``.
 
-    ``floor`` says what an ``unknown`` surface is: a material key or words such as ``wooden floor``. ``room`` is
-    ``dry``, ``small`` or ``large``. ``room_tone_db`` is the level of the faint noise in the stem ``room`` (None: silence).
+    ``floor`` says what an ``unknown`` surface is: a material key or words like ``wooden floor``. ``room``
+    is ``dry``, ``small`` or ``large``. ``room_tone_db`` is the level of the faint noise in the stem ``room`` (None: silence).
     ``seed`` varies strike positions, textures and the grain of floors, never the physics. Raises PavasError for an
     impossible setting and PhysicsError for an impact of an object that the scene lacks.
     """
@@ -99,6 +116,8 @@ def synthesize_impacts(
                 f"Impact '{impact.id}' belongs to object '{impact.object_id}', which the scene does not have; "
                 "remove the impact or name one of the scene's objects."
             )
+        if not math.isfinite(impact.time_s + impact.impulse_ns + impact.pre_normal_mps):
+            raise PhysicsError(f"Impact '{impact.id}' has a time, impulse or speed that is not a number; correct it.")
         for stem, start, sound in _impact_sound(
             impact, bodies, ground, acoustics, room, sample_rate, channels, seed, samples
         ):
@@ -173,9 +192,8 @@ def _body_voice(
     ringing = _TOOL_RINGING if held else 1.0
     support = _SUPPORT_PER_S[impact.contact] if body.object.id == impact.object_id else _STRUCK_SUPPORT_PER_S
     free = body_modes(shape, ringing * velocity, strike_weights(shape.frequencies_hz.size, spot), support)
-    modes = Modes(
-        free.frequency_hz * detune, free.decay_per_s, free.pressure_pa * pulse_gain(free.frequency_hz, contact_s)
-    )
+    driven = free.pressure_pa * pulse_gain(free.frequency_hz, contact_s)
+    modes = Modes(free.frequency_hz * detune, free.decay_per_s, driven)
     # Jolt of a rigid sphere: p = rho0 a^3 / (2 c r) da/dt (Koss & Alfredson, J. Sound Vib. 27 (1973)), for a force of
     # one raised cosine; the sphere cannot sound faster than sound crosses it.
     click_s = max(contact_s, 2.0 * shape.radius_m / SOUND_SPEED_MPS)
@@ -189,9 +207,9 @@ def _with_surface(
     """``voice`` with the surroundings that were hit: a wide surface, for a strike a thing with its own pitch."""
     own = _generator(seed, f"surface {surface.key}")
     dense = surface_modes(surface, impact.impulse_ns, own)
-    dense = dense.scaled(
-        pulse_gain(dense.frequency_hz, contact_s) * (1.0 + 0.15 * rng.standard_normal(dense.frequency_hz.size))
-    )
+    uneven = 1.0 + 0.15 * rng.standard_normal(SURFACE_BANDS)
+    spreading = _STRUCK_SPREADING if impact.contact == "strike" else 1.0
+    dense = dense.scaled(spreading * uneven * pulse_gain(dense.frequency_hz, contact_s))
     parts = [voice.modes, dense]
     if impact.contact == "strike" and not surface.covering:
         struck = make_shape("bar" if surface.metal else "plate", _STRUCK_MASS_KG, surface)
@@ -217,10 +235,12 @@ def _voice_wave(
     """Pressure [channels, T] of a voice in the room."""
     parts = [
         sinusoids(voice.modes, contact_s, offset_s, sample_rate, max_samples, _AUDIBLE_PA),
-        click(voice.click_pa, voice.click_s, offset_s, sample_rate),
+        click(voice.click_pa, voice.click_s, offset_s, sample_rate, max_samples),
     ]
     if noise_pa > 0.0:
-        parts.append(texture_noise(noise_pa, texture, min(contact_s, 0.01), offset_s, sample_rate, rng))
+        parts.append(
+            texture_noise(noise_pa, texture, min(contact_s, texture.duration_s / 4), offset_s, sample_rate, rng)
+        )
     dry = np.zeros(min(max(part.size for part in parts), max_samples))
     for part in parts:
         heard = part[: dry.size]
@@ -255,14 +275,14 @@ def _contact_time_s(
     if partner and other_shape:
         mass = 1.0 / (1.0 / mass + 1.0 / partner.mass.mass_kg)
         radius = 1.0 / (1.0 / radius + 1.0 / other_shape.tip_radius_m)
-    modulus = effective_modulus_pa(material, other)
-    solid = hertz_contact_time_s(mass, radius, modulus, impact.pre_normal_mps)
-    inflated = [
-        inflated_contact_time_s(mass, one.radius_m, BALL_PRESSURE_PA)
-        for one in (shape, other_shape)
-        if one and one.family == "ball"
-    ]
-    return max([solid, *inflated]) if not inflated else max(inflated)
+    # Springs in series: the squares of the contact times add up.
+    yields = [hertz_contact_time_s(mass, radius, effective_modulus_pa(material, other), impact.pre_normal_mps)]
+    for one, stuff in ((shape, material), (other_shape, other)):
+        if one and one.family == "ball":
+            yields.append(inflated_contact_time_s(mass, one.radius_m, BALL_PRESSURE_PA))
+        elif one and one.wall_m:
+            yields.append(wall_contact_time_s(mass, one.radius_m, one.wall_m, stuff))
+    return math.hypot(*yields)
 
 
 def body_material(body: Body) -> Material:

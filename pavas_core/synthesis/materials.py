@@ -65,8 +65,8 @@ class Material:
         return self.youngs_pa * self.transverse_ratio
 
 
-_DULL = Texture(0.006, 0.008, 120.0, 2500.0)
-_SOFT = Texture(0.006, 0.035, 60.0, 900.0)
+_DULL = Texture(0.015, 0.008, 120.0, 2500.0)
+_SOFT = Texture(0.010, 0.035, 60.0, 900.0)
 _CRISP = Texture(0.012, 0.012, 500.0, 9000.0)
 _GRAINY = Texture(0.015, 0.040, 300.0, 7000.0)
 
@@ -76,14 +76,14 @@ _TABLE = (
     Material("bamboo", 700.0, 15e9, 0.35, 0.010, 0.55, 0.020, "Ashby; Wegst", 0.10,
              Texture(0.005, 0.005, 200.0, 5000.0)),
     Material("cork", 180.0, 25e6, 0.10, 0.10, 0.55, 0.010, "Ashby", texture=_DULL),
-    Material("steel", 7850.0, 210e9, 0.29, 0.0005, 0.70, 0.006, "Ashby; Cremer", metal=True),
-    Material("iron", 7200.0, 110e9, 0.26, 0.004, 0.60, 0.015, "Ashby (grey cast iron)", metal=True),
-    Material("aluminium", 2700.0, 70e9, 0.33, 0.0006, 0.60, 0.004, "Ashby; Cremer", metal=True),
-    Material("brass", 8500.0, 105e9, 0.35, 0.0006, 0.60, 0.005, "Ashby; Cremer", metal=True),
-    Material("copper", 8900.0, 120e9, 0.34, 0.002, 0.50, 0.004, "Ashby; Cremer", metal=True),
+    Material("steel", 7850.0, 210e9, 0.29, 0.0005, 0.70, 0.020, "Ashby; Cremer", metal=True),
+    Material("iron", 7200.0, 110e9, 0.26, 0.004, 0.60, 0.030, "Ashby (grey cast iron)", metal=True),
+    Material("aluminium", 2700.0, 70e9, 0.33, 0.0006, 0.60, 0.012, "Ashby; Cremer", metal=True),
+    Material("brass", 8500.0, 105e9, 0.35, 0.0006, 0.60, 0.012, "Ashby; Cremer", metal=True),
+    Material("copper", 8900.0, 120e9, 0.34, 0.002, 0.50, 0.012, "Ashby; Cremer", metal=True),
     Material("lead", 11300.0, 16e9, 0.44, 0.03, 0.15, 0.010, "Ashby; Cremer", metal=True),
-    Material("glass", 2500.0, 70e9, 0.23, 0.0012, 0.65, 0.008, "Ashby; Cremer"),
-    Material("ceramic", 2400.0, 70e9, 0.22, 0.003, 0.55, 0.040, "Ashby (porcelain)"),
+    Material("glass", 2500.0, 70e9, 0.23, 0.0012, 0.65, 0.012, "Ashby; Cremer"),
+    Material("ceramic", 2400.0, 70e9, 0.22, 0.003, 0.55, 0.060, "Ashby (porcelain)"),
     Material("stone", 2650.0, 50e9, 0.22, 0.005, 0.55, 0.060, "Ashby (granite)", texture=_CRISP),
     Material("concrete", 2300.0, 30e9, 0.20, 0.010, 0.50, 0.120, "Ashby; Cremer", texture=_CRISP),
     Material("brick", 1900.0, 15e9, 0.20, 0.015, 0.45, 0.100, "Ashby; Cremer", texture=_CRISP),
@@ -91,7 +91,7 @@ _TABLE = (
     Material("plaster", 1000.0, 4e9, 0.25, 0.012, 0.35, 0.013, "Cremer (plasterboard)", texture=_DULL),
     Material("ice", 917.0, 9.3e9, 0.33, 0.010, 0.45, 0.100, "Ashby", texture=_CRISP),
     Material("bone", 1900.0, 18e9, 0.35, 0.020, 0.45, 0.010, "Ashby; Fung"),
-    Material("plastic", 1050.0, 2.3e9, 0.39, 0.030, 0.60, 0.010, "Ashby (ABS, polypropylene)"),
+    Material("plastic", 1050.0, 2.3e9, 0.39, 0.030, 0.60, 0.020, "Ashby (ABS, polypropylene)"),
     Material("rubber", 1100.0, 8e6, 0.49, 0.12, 0.75, 0.010, "Ashby; Cremer; Goldsmith", texture=_DULL),
     Material("leather", 900.0, 100e6, 0.40, 0.10, 0.65, 0.005, "Ashby; Goldsmith", texture=_DULL),
     Material("cardboard", 250.0, 0.5e9, 0.30, 0.060, 0.20, 0.006, "Ashby (paper-based board)",
@@ -102,10 +102,10 @@ _TABLE = (
              texture=_SOFT, covering=True),
     Material("fabric", 250.0, 0.5e6, 0.30, 0.25, 0.15, 0.010, "Ashby (felt, carpet)", texture=_SOFT, covering=True),
     Material("flesh", 1050.0, 0.2e6, 0.49, 0.40, 0.15, 0.050, "Fung (muscle and skin)",
-             texture=Texture(0.004, 0.006, 100.0, 2500.0), covering=True),
+             texture=Texture(0.010, 0.008, 100.0, 2500.0), covering=True),
     Material("soil", 1600.0, 30e6, 0.35, 0.15, 0.25, 0.300, "Bowles (firm clay)", texture=_GRAINY),
     Material("grass", 1400.0, 8e6, 0.35, 0.25, 0.30, 0.300, "Bowles (soft clay under turf)",
-             texture=Texture(0.006, 0.020, 150.0, 3500.0)),
+             texture=Texture(0.010, 0.020, 150.0, 3500.0)),
     Material("sand", 1600.0, 15e6, 0.30, 0.25, 0.05, 0.300, "Bowles (loose sand)", texture=_GRAINY),
     Material("gravel", 1700.0, 100e6, 0.30, 0.15, 0.15, 0.300, "Bowles (sand and gravel)",
              texture=Texture(0.030, 0.070, 700.0, 9000.0)),

@@ -46,6 +46,8 @@ def body_modes(shape: Shape, velocity_mps: float, weights: np.ndarray, support_p
     frequency = shape.frequencies_hz
     velocity = shape.coupling * velocity_mps * weights
     pressure = AIR_IMPEDANCE * shape.radius_m * velocity * radiation(frequency, shape.radius_m)
+    if shape.critical_hz:
+        pressure /= np.sqrt(1.0 + (shape.critical_hz / frequency) ** 2)
     return Modes(frequency, support_per_s + math.pi * frequency * shape.loss_factors, pressure)
 
 

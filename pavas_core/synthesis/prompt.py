@@ -15,11 +15,13 @@ _ONTO = re.compile(
     re.IGNORECASE,
 )
 _AND = re.compile(r"[,;+&]|\b(?:and|with)\b", re.IGNORECASE)
-_PLACES = frozenset("floor ground surface wall ceiling stair step court".split())
-_FILLERS = frozenset(
-    "a an the of its his her their some small large big heavy light old new falling dropped dropping bouncing bounce fall "
-    "land landing rolling swinging tapping knocking sound made from".split()
-)  # fmt: skip
+_PLACE_WORDS = "floor ground surface wall ceiling stair step court"
+_FILLER_WORDS = (
+    "a an the of its his her their some small large big heavy light old new falling dropped dropping bouncing bounce "
+    "fall land landing rolling swinging tapping knocking jumping running walking throwing kicking sound made from"
+)
+_PLACES = frozenset(_PLACE_WORDS.split())
+_FILLERS = frozenset(_FILLER_WORDS.split())
 
 
 @dataclass(frozen=True)

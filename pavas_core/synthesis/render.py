@@ -54,14 +54,15 @@ def sinusoids(
     return total[:max_samples]
 
 
-def click(amplitude_pa: float, duration_s: float, offset_s: float, sample_rate: int) -> np.ndarray:
+def click(amplitude_pa: float, duration_s: float, offset_s: float, sample_rate: int, max_samples: int) -> np.ndarray:
     """The body's own jolt as heard: one cycle of a sine over the contact, float64 [T].
 
     A pulse shorter than two samples is stretched to two, keeping its low-frequency content (it goes with amplitude
     times duration squared).
     """
     stretched = max(duration_s, 2.0 / sample_rate)
-    time = offset_s + np.arange(math.ceil((stretched - offset_s) * sample_rate)) / sample_rate
+    length = min(math.ceil((stretched - offset_s) * sample_rate), max_samples)
+    time = offset_s + np.arange(length) / sample_rate
     return amplitude_pa * (duration_s / stretched) ** 2 * np.sin(2 * math.pi * time / stretched)
 
 
@@ -75,12 +76,12 @@ def texture_noise(
     white = rng.standard_normal(math.ceil(length * sample_rate))
     low = math.exp(-2 * math.pi * texture.low_hz / sample_rate)
     high = math.exp(-2 * math.pi * min(texture.high_hz, 0.4 * sample_rate) / sample_rate)
-    band = lfilter([1.0 - high], [1.0, -high], white)
+    band = lfilter([(1.0 - high) ** 2], [1.0, -2 * high, high**2], white)
     band = lfilter([(1 + low) / 2, -(1 + low) / 2], [1.0, -low], band)
     time = offset_s + np.arange(white.size) / sample_rate
     envelope = np.exp(-np.maximum(time - attack_s, 0.0) / texture.duration_s)
     envelope *= np.sin(0.5 * math.pi * np.minimum(time / attack_s, 1.0)) ** 2
-    rms = math.sqrt((1 - high) / (1 + high))
+    rms = math.sqrt((1 - high) * (1 + high**2) / (1 + high) ** 3)
     return peak_pa / (3.0 * rms) * band * envelope
 
 

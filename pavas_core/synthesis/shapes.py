@@ -50,6 +50,10 @@ class Shape:
     """float64 [modes]."""
     coupling: float
     """Fraction of the rigid-body velocity with which a blow sets each mode going."""
+    wall_m: float = 0.0
+    """Wall thickness of a hollow body; 0 = solid or inflated."""
+    critical_hz: float = 0.0
+    """Below it the bending waves of a flat sheet are slower than sound and radiate poorly; 0 = not a sheet."""
 
 
 def bar(mass_kg: float, material: Material) -> Shape:
@@ -58,29 +62,47 @@ def bar(mass_kg: float, material: Material) -> Shape:
     thick = length / 20.0
     speed = math.sqrt(material.youngs_pa / material.density_kg_m3)
     frequencies = BAR_ROOTS**2 / (2 * math.pi * length**2) * speed * thick / math.sqrt(12.0)
-    return _shape("bar", length * thick**2, 0.5, frequencies, material, 0.5)
+    return _solid("bar", length * thick**2, 0.2, frequencies, material, 0.4)
 
 
 def plate(mass_kg: float, material: Material) -> Shape:
     """A square sheet 40 times as wide as it is thick."""
     side = (40.0 * mass_kg / material.density_kg_m3) ** (1 / 3)
-    thick = side / 40.0
+    frequencies, critical = _sheet(side, side / 40.0, material)
+    radius = side / math.sqrt(4 * math.pi)
+    losses = np.full(frequencies.size, material.loss_factor)
+    return Shape("plate", radius, 0.1 * radius, frequencies, losses, 0.25, critical_hz=critical)
+
+
+def box(mass_kg: float, material: Material) -> Shape:
+    """A hollow cube: the modes of its panels, 30 times as wide as they are thick."""
+    side = (5.0 * mass_kg / material.density_kg_m3) ** (1 / 3)
+    wall = side / 30.0
+    frequencies, critical = _sheet(side, wall, material)
+    radius = _sphere_radius(side**3)
+    losses = np.full(frequencies.size, material.loss_factor)
+    return Shape("box", radius, 0.05 * radius, frequencies, losses, 0.25, wall, critical)
+
+
+def _sheet(side_m: float, thick_m: float, material: Material) -> tuple[np.ndarray, float]:
+    """Modes [modes] and critical frequency of a square sheet, hertz; the grain averages over both directions."""
     modulus = math.sqrt(material.youngs_pa * material.transverse_pa)
     speed = math.sqrt(modulus / (material.density_kg_m3 * (1 - material.poisson**2)))
-    frequencies = PLATE_ROOTS / (2 * math.pi * side**2) * speed * thick / math.sqrt(12.0)
-    return _shape("plate", side**3 / 8.0, 0.1, frequencies, material, 0.5)
+    frequencies = PLATE_ROOTS / (2 * math.pi * side_m**2) * speed * thick_m / math.sqrt(12.0)
+    return frequencies, SOUND_SPEED_MPS**2 / (1.8 * thick_m * speed)
 
 
 def shell(mass_kg: float, material: Material) -> Shape:
-    """A hollow sphere whose wall is 1/35 of its radius."""
-    radius = (35.0 * mass_kg / (4 * math.pi * material.density_kg_m3)) ** (1 / 3)
+    """A hollow sphere whose wall is 1/45 of its radius, as a table-tennis ball's."""
+    radius = (45.0 * mass_kg / (4 * math.pi * material.density_kg_m3)) ** (1 / 3)
     nu = material.poisson
     degree = SHELL_ORDERS * (SHELL_ORDERS + 1.0)
     linear, constant = degree + 1 + 3 * nu, (degree - 2) * (1 - nu**2)
     squared = (linear - np.sqrt(linear**2 - 4 * constant)) / 2 / (1 - nu**2)
     speed = math.sqrt(material.transverse_pa / material.density_kg_m3)
     frequencies = np.sqrt(squared) * speed / (2 * math.pi * radius)
-    return _shape("shell", 4 / 3 * math.pi * radius**3, 1.0, frequencies, material, 0.3)
+    losses = np.full(frequencies.size, material.loss_factor)
+    return Shape("shell", radius, radius, frequencies, losses, 0.3, radius / 45.0)
 
 
 def ball(mass_kg: float, material: Material) -> Shape:
@@ -90,56 +112,50 @@ def ball(mass_kg: float, material: Material) -> Shape:
     orders = np.arange(2, 8)
     skin = np.sqrt(BALL_PRESSURE_PA / (2 * skin_kg_m2 * radius) * (orders - 1) * (orders + 2)) / (2 * math.pi)
     air = CAVITY_ROOTS * SOUND_SPEED_MPS / (2 * math.pi * radius)
-    return Shape(
-        "ball",
-        radius,
-        radius,
-        np.concatenate([skin, air]),
-        np.concatenate([np.full(len(skin), material.loss_factor), np.full(len(air), BALL_AIR_LOSS)]),
-        0.3,
-    )
+    losses = np.concatenate([np.full(skin.size, material.loss_factor), np.full(air.size, BALL_AIR_LOSS)])
+    return Shape("ball", radius, radius, np.concatenate([skin, air]), losses, 0.3)
 
 
 def cup(mass_kg: float, material: Material) -> Shape:
     """An open vessel twice as high as its radius, its wall 1/14 of the radius."""
-    volume = mass_kg / material.density_kg_m3
-    radius = (14.0 * volume / (5 * math.pi)) ** (1 / 3)
+    radius = (14.0 * mass_kg / material.density_kg_m3 / (5 * math.pi)) ** (1 / 3)
     wall = radius / 14.0
     order = RING_ORDERS.astype(float)
     ring = order * (order**2 - 1) / np.sqrt(order**2 + 1)
     speed = math.sqrt(material.transverse_pa / material.density_kg_m3)
     frequencies = wall * speed / (2 * math.pi * math.sqrt(12.0) * radius**2) * ring
-    return _shape("cup", 2 * math.pi * radius**3, 0.1, frequencies, material, 0.5)
+    size = _sphere_radius(2 * math.pi * radius**3)
+    losses = np.full(frequencies.size, material.loss_factor)
+    return Shape("cup", size, 0.1 * size, frequencies, losses, 0.3, wall)
 
 
 def block(mass_kg: float, material: Material) -> Shape:
-    """A compact solid."""
-    radius = (3 * mass_kg / (4 * math.pi * material.density_kg_m3)) ** (1 / 3)
-    modulus = material.transverse_pa
-    shear_speed = math.sqrt(modulus / (2 * (1 + material.poisson)) / material.density_kg_m3)
-    frequencies = SOLID_ROOTS * shear_speed / (2 * math.pi * radius)
-    return _shape("block", mass_kg / material.density_kg_m3, 0.5, frequencies, material, 0.5)
+    """A compact solid, which lands on an edge or a corner."""
+    return _compact("block", mass_kg, material, 0.1)
 
 
 def sphere(mass_kg: float, material: Material) -> Shape:
-    """A solid ball: a block that touches with its full radius."""
-    solid = block(mass_kg, material)
-    return Shape("sphere", solid.radius_m, solid.radius_m, solid.frequencies_hz, solid.loss_factors, solid.coupling)
+    """A solid ball: it touches with its full radius."""
+    return _compact("sphere", mass_kg, material, 1.0)
 
 
-def box(mass_kg: float, material: Material) -> Shape:
-    """A hollow box: the modes of its panels, one sixth of the mass each."""
-    panel = plate(mass_kg / 6.0, material)
-    side = 2.0 * panel.radius_m * (math.pi / 0.75) ** (1 / 3)
-    return _shape("box", side**3, 0.05, panel.frequencies_hz, material, 0.4)
+def _compact(family: str, mass_kg: float, material: Material, bluntness: float) -> Shape:
+    volume = mass_kg / material.density_kg_m3
+    shear_speed = math.sqrt(material.transverse_pa / (2 * (1 + material.poisson)) / material.density_kg_m3)
+    frequencies = SOLID_ROOTS * shear_speed / (2 * math.pi * _sphere_radius(volume))
+    return _solid(family, volume, bluntness, frequencies, material, 0.3)
 
 
-def _shape(
+def _solid(
     family: str, volume_m3: float, bluntness: float, frequencies_hz: np.ndarray, material: Material, coupling: float
 ) -> Shape:
-    radius = (3 * volume_m3 / (4 * math.pi)) ** (1 / 3)
-    losses = np.full(len(frequencies_hz), material.loss_factor)
+    radius = _sphere_radius(volume_m3)
+    losses = np.full(frequencies_hz.size, material.loss_factor)
     return Shape(family, radius, bluntness * radius, frequencies_hz, losses, coupling)
+
+
+def _sphere_radius(volume_m3: float) -> float:
+    return (3 * volume_m3 / (4 * math.pi)) ** (1 / 3)
 
 
 FAMILIES = {"bar": bar, "plate": plate, "shell": shell, "ball": ball, "cup": cup, "block": block, "sphere": sphere,
