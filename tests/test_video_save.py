@@ -127,8 +127,9 @@ def test_click_lands_for_every_kind_of_source(tmp_path, suffix, source):
     assert numbers(got) == [number for _, number in expected]
     assert numbers(got)[0] == first
     assert [frame.time_s for frame in got] == pytest.approx([time for time, _ in expected], abs=0.0011)
-    # Matroska does not store how long the last picture is shown
-    assert saved.duration_s == pytest.approx(clip.duration_s, abs=0.011 if suffix == "mkv" else 0.002)
+    # Matroska does not store how long the last picture is shown, and mp4 not where pictures change places
+    loose = suffix == "mkv" or name == "intra"
+    assert saved.duration_s == pytest.approx(clip.duration_s, abs=0.02 if loose else 0.002)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])

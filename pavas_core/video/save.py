@@ -61,6 +61,7 @@ class _Target:
     video_codec: str
     video_options: dict[str, str]
     audio_codec: str
+    audio_format: str
     audio_rates: tuple[int, ...]
     options: dict[str, str]
 
@@ -70,14 +71,16 @@ class _Target:
 
 
 AAC_RATES = (48000, 44100, 96000, 88200, 64000, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+FLAC_RATES = (*AAC_RATES, 192000, 176400)
 _MP4_OPTIONS = {"movflags": "use_metadata_tags+faststart"}
-_MP4 = _Target("mp4", "libx264", X264_OPTIONS, "aac", AAC_RATES, _MP4_OPTIONS)
+_MP4 = _Target("mp4", "libx264", X264_OPTIONS, "aac", "fltp", AAC_RATES, _MP4_OPTIONS)
+# Matroska gets FLAC: how AAC priming is marked there changed between FFmpeg versions, FLAC has none.
 TARGETS = {
     ".mp4": _MP4,
     ".m4v": _MP4,
-    ".mov": _Target("mov", "libx264", X264_OPTIONS, "aac", AAC_RATES, _MP4_OPTIONS),
-    ".mkv": _Target("matroska", "libx264", X264_OPTIONS, "aac", AAC_RATES, {}),
-    ".webm": _Target("webm", "libvpx-vp9", VP9_OPTIONS, "libopus", (48000,), {}),
+    ".mov": _Target("mov", "libx264", X264_OPTIONS, "aac", "fltp", AAC_RATES, _MP4_OPTIONS),
+    ".mkv": _Target("matroska", "libx264", X264_OPTIONS, "flac", "s32", FLAC_RATES, {}),
+    ".webm": _Target("webm", "libvpx-vp9", VP9_OPTIONS, "libopus", "flt", (48000,), {}),
 }
 
 
@@ -197,6 +200,7 @@ def _write(
         next(pictures)  # adds its stream, so that the header is written with both
         stream: Any = output.add_stream(target.audio_codec, rate=sound.sample_rate)
         stream.layout = LAYOUTS[sound.waveform.shape[0]]
+        stream.format = target.audio_format
         stream.bit_rate = AUDIO_BITS_PER_CHANNEL * sound.waveform.shape[0]
         samples = _encoded_sound(sound, stream)
         nothing: tuple[float, Any] = (math.inf, None)
