@@ -23,6 +23,7 @@ JITTER_S = 0.002
 # Decoding starts this much before a trim so that the decoder has settled when it arrives.
 SETTLE_S = 1.0
 MAX_CHANNELS = 8
+MIN_RATE, MAX_RATE = 1_000, 768_000
 
 
 def read_file_audio(source: str | bytes, name: str, zero_s: Fraction, duration_s: float) -> Audio | None:
@@ -114,6 +115,7 @@ def fit_length(audio: Audio, duration_s: float) -> Audio:
 
 def resample(audio: Audio, sample_rate: int) -> Audio:
     """``audio`` at another rate by band-limited polyphase filtering, without delay."""
+    check_rate(sample_rate)
     if audio.sample_rate == sample_rate:
         return audio
     from scipy.signal import resample_poly
@@ -136,7 +138,12 @@ def check_audio(audio: Audio) -> None:
     shape = audio.waveform.shape
     if audio.waveform.ndim != 2 or not 1 <= shape[0] <= MAX_CHANNELS:
         raise MediaError(f"Sound must have the shape [1 to {MAX_CHANNELS} channels, samples], not {list(shape)}.")
-    if not 1000 <= audio.sample_rate <= 768_000:
-        raise MediaError(f"A sample rate of {audio.sample_rate} Hz is impossible, give one such as 48000.")
+    check_rate(audio.sample_rate)
     if not np.isfinite(audio.waveform).all():
         raise MediaError("The sound holds values that are not numbers, check the step that made it.")
+
+
+def check_rate(sample_rate: int) -> None:
+    """Raise MediaError where ``sample_rate`` is none that sound is kept at."""
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise MediaError(f"A sample rate of {sample_rate} Hz is impossible, give one such as 48000.")
