@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pavas_core.estimation.linking import Observation, Trail
@@ -97,43 +99,76 @@ def _weight(trail: Trail) -> float:
     return float(np.log1p(extent(trail)) * np.sqrt(len(trail.observations)) * np.sqrt(side(trail) + 2.0))
 
 
+@dataclass(frozen=True)
+class _Ends:
+    """What joining needs of a trail, computed once: medians over a long trail are dear."""
+
+    side: float
+    colour: np.ndarray
+    first_frame: int
+    first_world: np.ndarray
+    first_speed: np.ndarray
+    last_frame: int
+    last_world: np.ndarray
+    last_speed: np.ndarray
+
+
+def _ends(trail: Trail) -> _Ends:
+    first, last = trail.observations[0], trail.last
+    return _Ends(
+        side(trail),
+        _colour(trail),
+        first.frame,
+        np.array(first.world),
+        _end_speed(trail.observations[:6]),
+        last.frame,
+        np.array(last.world),
+        _end_speed(trail.observations[-6:]),
+    )
+
+
 def _join(trails: list[Trail], frame_rate: float) -> list[Trail]:
-    """Join a trail that ends to one that begins where it would have come out."""
+    """Join a trail that ends to one that begins where it would have come out, the likeliest pair first."""
     longest = max(3, round(_JOIN_S * frame_rate))
     trails = sorted(trails, key=lambda t: t.observations[0].frame)
-    joined = True
-    while joined:
-        joined = False
-        best: tuple[float, int, int] | None = None
-        for i, a in enumerate(trails):
-            for j, b in enumerate(trails):
-                gap = b.observations[0].frame - a.last.frame
-                if i == j or not 0 < gap <= longest:
-                    continue
-                cost = _join_cost(a, b, gap)
-                if cost < 1.0 and (best is None or cost < best[0]):
-                    best = (cost, i, j)
-        if best is not None:
-            _, i, j = best
-            trails[i].observations.extend(trails[j].observations)
-            trails[i].template = trails[j].template
-            trails.pop(j)
-            joined = True
-    return trails
+    ends = [_ends(t) for t in trails]
+    alive = set(range(len(trails)))
+    costs: dict[tuple[int, int], float] = {}
+
+    def weigh(i: int, j: int) -> None:
+        costs.pop((i, j), None)
+        gap = ends[j].first_frame - ends[i].last_frame
+        if i != j and 0 < gap <= longest and (cost := _join_cost(ends[i], ends[j], gap)) < 1.0:
+            costs[i, j] = cost
+
+    for i in alive:
+        for j in alive:
+            weigh(i, j)
+    while costs:
+        i, j = min(costs, key=lambda pair: (costs[pair], pair))
+        trails[i].observations.extend(trails[j].observations)
+        trails[i].template = trails[j].template
+        ends[i] = _ends(trails[i])
+        alive.discard(j)
+        for pair in [pair for pair in costs if j in pair]:
+            del costs[pair]
+        for k in alive:
+            weigh(i, k)
+            weigh(k, i)
+    return [trails[i] for i in sorted(alive)]
 
 
-def _join_cost(a: Trail, b: Trail, gap: int) -> float:
+def _join_cost(a: _Ends, b: _Ends, gap: int) -> float:
     """Below one where two trails are likely one body on a smooth path (constant acceleration)."""
-    size = min(side(a), side(b))
-    ratio = abs(np.log(side(a) / side(b)))
-    tint = float(np.abs(_colour(a) - _colour(b)).mean())
+    size = min(a.side, b.side)
+    ratio = abs(np.log(a.side / b.side))
+    tint = float(np.abs(a.colour - b.colour).mean())
     if ratio > 0.5 or tint > 40.0:
         return 9.0
-    speed_a, speed_b = _end_speed(a.observations[-6:]), _end_speed(b.observations[:6])
-    pace = float(np.hypot(*speed_a) + np.hypot(*speed_b)) / 2
-    leap = np.array(b.observations[0].world) - np.array(a.last.world)
+    pace = float(np.hypot(*a.last_speed) + np.hypot(*b.first_speed)) / 2
+    leap = b.first_world - a.last_world
     # Under constant acceleration the leap is the mean of both end velocities times the gap.
-    miss = float(np.hypot(*(leap - gap * (speed_a + speed_b) / 2)))
+    miss = float(np.hypot(*(leap - gap * (a.last_speed + b.first_speed) / 2)))
     return miss / (3.0 + 0.7 * size + 0.25 * pace * gap) + 0.5 * ratio + tint / 120.0 + 0.2 * gap / 15.0
 
 
