@@ -188,6 +188,33 @@ def test_colour_tags_and_pixel_aspect_survive(tmp_path, suffix):
         assert context.pix_fmt == "yuv420p10le"
 
 
+def test_trim_keeps_what_the_light_values_mean(tmp_path):
+    """Pictures are stored as 8-bit BT.709 differences, but their primaries and transfer stay the source's."""
+    colour = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
+    path = make_video(tmp_path / "in.mp4", STEADY, colour=colour, pixel_format="yuv420p10le")
+    clip = open_clip(path, 0.4, 0.4)
+    out = save_video(clip, clicks([0.1], 0.4), tmp_path / "out.mp4").path
+    with av.open(str(out)) as container:
+        context = container.streams.video[0].codec_context
+        assert {key: getattr(context, key) for key in colour} == {**colour, "colorspace": 1}
+    images = [next(iter(iter_frames(one))).image.astype(int) for one in (clip, open_clip(out))]
+    assert np.abs(images[0] - images[1]).mean() < 3
+
+
+def test_edits_inside_the_clip_are_encoded_as_shown(tmp_path):
+    path = make_video(tmp_path / "in.mp4", STEADY, options={"bf": "0"})
+    scale = movie_timescale(path)
+    with av.open(str(path)) as container:
+        ticks = int(1 / container.streams.video[0].time_base)
+    with_edits(path, [(scale * 4 // 10, 0), (scale * 8 // 10, round(1.08 * ticks))])
+    clip = open_clip(path)
+    assert numbers(iter_frames(clip, rate=25)) == [*range(10), *range(27, 47)]
+    report = save_video(clip, clicks([0.3, 0.9], 1.2), tmp_path / "out.mp4")
+    assert not report.video_copied
+    assert numbers(iter_frames(open_clip(report.path), rate=25)) == [*range(10), *range(27, 47)]
+    assert_clicks(report.path, [0.3, 0.9])
+
+
 def test_hevc_keeps_the_tag_that_players_want(tmp_path):
     need_encoder("libx265")
     path = make_video(
@@ -236,7 +263,7 @@ def test_clip_from_frames_is_encoded(tmp_path, suffix, size):
     assert_clicks(report.path, [0.1, 1.5])
 
 
-def test_the_first_time_colours_survive_encoding(tmp_path):
+def test_colours_survive_encoding(tmp_path):
     frames = np.full((20, 64, 64, 3), (200, 60, 30), np.uint8)
     saved = open_clip(save_video(clip_from_frames(frames, 10), clicks([0.5], 2), tmp_path / "out.mp4").path)
     assert np.abs(next(iter(iter_frames(saved))).image.astype(int) - (200, 60, 30)).max() <= 4

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 SANE_ASPECT = (0.2, 5.0)
 # Untagged pictures this tall are HD and use BT.709, as players assume.
 HD_HEIGHT = 720
-SPC_BT709, SPC_BT470BG, SPC_SMPTE170M = 1, 5, 6
+# Numbers of ITU-T H.273, as FFmpeg uses them; BT.709 and "unspecified" are the same for matrix, primaries, transfer.
+SPC_BT709, UNSPECIFIED, SPC_BT470BG, SPC_SMPTE170M = 1, 2, 5, 6
 RANGE_LIMITED, RANGE_FULL = 1, 2
 # AVColorSpace values that swscale knows under the same number.
 SWSCALE_MATRICES = frozenset({1, 4, 5, 6, 7, 9})

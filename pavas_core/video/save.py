@@ -21,6 +21,7 @@ from pavas_core.video import container as media
 from pavas_core.video.atomic import replacing
 from pavas_core.video.clip import Clip, Frame, iter_frames, read_audio
 from pavas_core.video.limiter import limit
+from pavas_core.video.picture import RANGE_LIMITED, SPC_BT709, UNSPECIFIED
 from pavas_core.video.soundtrack import check_audio, fit_length, match_channels, resample
 
 if TYPE_CHECKING:
@@ -250,10 +251,8 @@ def _encoded_packets(clip: Clip, output: OutputContainer, target: _Target) -> It
     tick = Fraction(1, ENCODE_TICKS)
     stream.codec_context.time_base = tick
     stream.codec_context.gop_size = max(1, round(2 * clip.frame_rate))
-    stream.codec_context.colorspace = stream.codec_context.color_primaries = stream.codec_context.color_trc = (
-        1  # BT.709
-    )
-    stream.codec_context.color_range = 1  # limited
+    stream.codec_context.colorspace, stream.codec_context.color_range = SPC_BT709, RANGE_LIMITED
+    stream.codec_context.color_primaries, stream.codec_context.color_trc = _source_light(clip)
     yield None
     durations: dict[int, int] = {}
 
@@ -268,6 +267,17 @@ def _encoded_packets(clip: Clip, output: OutputContainer, target: _Target) -> It
         durations[picture.pts] = round(next_s * ENCODE_TICKS) - picture.pts
         yield from map(timed, stream.encode(picture))
     yield from map(timed, stream.encode(None))
+
+
+def _source_light(clip: Clip) -> tuple[int, int]:
+    """(primaries, transfer) of the source, which decoding to RGB leaves as they are; BT.709 where it says nothing."""
+    primaries = transfer = UNSPECIFIED
+    if clip.source is not None:
+        with media.open_container(clip.source, clip.name) as container:
+            context = media.video_stream(container, clip.name).codec_context
+            primaries, transfer = int(context.color_primaries), int(context.color_trc)
+    known = [SPC_BT709 if tag in (0, UNSPECIFIED) else tag for tag in (primaries, transfer)]
+    return known[0], known[1]
 
 
 def _with_next_time(clip: Clip) -> Iterator[tuple[Frame, float]]:

@@ -50,6 +50,9 @@ def read_file_audio(source: str | bytes, name: str, zero_s: Fraction, duration_s
         for frame in media.decode(container, stream, name):
             if audio is None:
                 rate = frame.sample_rate
+                if not MIN_RATE <= rate <= MAX_RATE:
+                    log.warning("%s has a damaged soundtrack (%d Hz); it is left out.", name, rate)
+                    return None
                 audio = np.zeros((len(frame.layout.channels), round(duration_s * rate)), np.float32)
             samples = _samples(frame, audio.shape[0], rate)
             time_s = _time_s(frame, stream.time_base)
