@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .convert import clip_of
-from .host import comfy_runtime
+from .host import comfy_runtime, says_what_is_missing
 from .wires import Objects, node_schema
 
 
@@ -37,6 +37,7 @@ class PavasDetectMotion(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, video, max_objects):
         from pavas_core.estimation.motion import detect_motion
 

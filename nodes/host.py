@@ -1,8 +1,34 @@
-"""ComfyUI's progress bar and Cancel button, as the core's ``Runtime``."""
+"""What ComfyUI lends the nodes: progress bar, Cancel button, and a user who needs plain words."""
 
 from __future__ import annotations
 
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pavas_core.errors import PavasError
 from pavas_core.runtime import Runtime
+
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
+PACKAGE_OF_MODULE = {"cv2": "opencv-python-headless", "PIL": "Pillow"}
+
+
+def says_what_is_missing(execute: Callable) -> Callable:
+    """Turn a missing Python package into one sentence with the command that installs it here."""
+
+    @functools.wraps(execute)
+    def run(cls, *args, **inputs):
+        try:
+            return execute(cls, *args, **inputs)
+        except ModuleNotFoundError as missing:
+            module = (missing.name or "").partition(".")[0]
+            raise PavasError(
+                f"The Python package {PACKAGE_OF_MODULE.get(module, module)} is missing: run "
+                f'"{sys.executable}" -m pip install -r "{REQUIREMENTS}" and start ComfyUI again.'
+            ) from missing
+
+    return run
 
 
 def comfy_runtime() -> Runtime:

@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from pavas_core.errors import PavasError
 
 from .convert import clip_of, comfy_images
-from .host import comfy_runtime
+from .host import comfy_runtime, says_what_is_missing
 from .paths import files_in, fingerprint, new_output_file, readable_file
 from .wires import Scene, node_schema
 
@@ -46,6 +46,7 @@ class PavasPhysicsPreview(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, video, scene, pictures):
         from pavas_core.plots import overlay_frames, plot_scene
 
@@ -86,6 +87,7 @@ class PavasSavePhysics(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, scene, filename_prefix):
         from pavas_core.physics.serialise import save_scene
 
@@ -145,6 +147,7 @@ class PavasLoadPhysics(io.ComfyNode):
         return fingerprint(readable_file(file))
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, file):
         from pavas_core.physics.serialise import load_scene
 

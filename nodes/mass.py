@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from .host import says_what_is_missing
 from .wires import Mass, Objects, Velocity, node_schema
 
 
@@ -43,6 +44,7 @@ class PavasManualMass(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, objects, masses, velocity=None):
         from pavas_core.estimation.masses import masses_from_text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
+from .host import says_what_is_missing
 from .wires import Mass, Objects, Scene, Tracks, Velocity, node_schema
 
 
@@ -30,6 +31,7 @@ class PavasCombinePhysics(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, objects, tracks, mass, velocity):
         from pavas_core.physics.combine import combine_physics
 
@@ -65,6 +67,7 @@ class PavasPhysicsEditor(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, scene, edits):
         from pavas_core.physics.overrides import apply_edits
 

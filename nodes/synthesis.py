@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from pavas_core.synthesis.room import ROOMS
 
 from .convert import comfy_audio
-from .host import comfy_runtime
+from .host import comfy_runtime, says_what_is_missing
 from .wires import Scene, node_schema, seed_input
 
 log = logging.getLogger("pavas")
@@ -74,6 +74,7 @@ class PavasSynthesizeImpacts(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, scene, prompt, seed, room, sample_rate, channels, output_gain_db):
         from pavas_core.synthesis.engine import synthesize_impacts
         from pavas_core.synthesis.prompt import apply_prompt

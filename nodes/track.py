@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .convert import clip_of
-from .host import comfy_runtime
+from .host import comfy_runtime, says_what_is_missing
 from .wires import Objects, Tracks, node_schema
 
 
@@ -30,6 +30,7 @@ class PavasTrackMotion(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, video, objects):
         from pavas_core.estimation.motion import track_motion
 
@@ -72,6 +73,7 @@ class PavasTracksToMask(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, tracks, object_ids, long_side, video=None):
         import torch
 

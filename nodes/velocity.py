@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .host import comfy_runtime
+from .host import comfy_runtime, says_what_is_missing
 from .wires import Objects, Tracks, Velocity, node_schema
 
 
@@ -63,6 +63,7 @@ class PavasPlanarVelocity(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, tracks, metres_per_px, known_size, time_scale, objects=None):
         from pavas_core.estimation.velocity import planar_velocity
 
@@ -130,6 +131,7 @@ class PavasManualVelocity(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, objects, curves, time_scale):
         from pavas_core.estimation.manual_velocity import manual_velocity
 

@@ -10,7 +10,7 @@ from comfy_api.latest import InputImpl, io, ui
 from pavas_core.errors import PavasError
 
 from .convert import audio_of, clip_of, trimmed_video
-from .host import comfy_runtime
+from .host import comfy_runtime, says_what_is_missing
 from .paths import example_names, files_in, fingerprint, new_output_file, readable_file
 from .wires import node_schema
 
@@ -81,6 +81,7 @@ class PavasLoadVideo(io.ComfyNode):
         return fingerprint(readable_file(file))
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, file, start_s, duration_s):
         video = trimmed_video(str(readable_file(file)), start_s, duration_s)
         clip_of(video)
@@ -144,6 +145,7 @@ class PavasSaveVideo(io.ComfyNode):
         )
 
     @classmethod
+    @says_what_is_missing
     def execute(cls, video, audio, filename_prefix, keep_original_sound, original_gain_db, format, save_workflow):
         from pavas_core.video.save import save_video
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from pavas_core.audio import Audio
-from pavas_core.errors import MediaError, PhysicsError
+from pavas_core.errors import MediaError, PavasError, PhysicsError
 from pavas_core.estimation.manual_velocity import manual_velocity
 from pavas_core.physics.types import MovingObject, ObjectSet, Track, TrackSet
 from tests import comfy_double
@@ -135,6 +136,19 @@ def test_progress_and_cancel_reach_comfyui(pack):
         runtime.step("tracking", 4, 10)
 
 
+def test_a_missing_package_is_named_with_the_command_that_installs_it(pack, monkeypatch):
+    _, module = pack
+    monkeypatch.setitem(sys.modules, "av", None)
+    images = torch.zeros(4, 8, 8, 3)
+    video = comfy_double.VideoFromComponents(comfy_double.VideoComponents(images, Fraction(4)))
+    audio = {"waveform": torch.zeros(1, 1, 100), "sample_rate": 48000}
+    with pytest.raises(PavasError) as refusal:
+        module("video").PavasSaveVideo.execute(video, audio, "clip", False, 0.0, "auto", False)
+    sentence = str(refusal.value)
+    assert sentence.startswith("The Python package av is missing: run ")
+    assert f'"{sys.executable}" -m pip install -r "{comfy_double.ROOT / "requirements.txt"}"' in sentence
+
+
 def test_broken_files_are_refused_before_the_graph_runs_on(pack):
     comfy, module = pack
     (comfy.input / "broken.mp4").write_bytes(b"not a video at all" * 100)
@@ -205,7 +219,7 @@ def test_hand_drawn_speed_jumps_where_a_time_is_given_twice():
         ("cup = 0:0 1:fast", "no seconds:metres-a-second pair"),
         ("cup = 0:0 1:400", "400 m/s"),
         ("cup = 0:0 1:nan", "nan m/s"),
-        ("cup = 0:0 9:1", "outside the clip"),
+        ("cup = 0:0 9:1", "9 s: give a time of the clip"),
         ("cup = 1:0 0:1", "must rise"),
         ("cup = 1:0 1:1 1:2", "must rise"),
     ],
