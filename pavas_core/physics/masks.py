@@ -11,8 +11,9 @@ from pavas_core.physics.types import MASK_LONG_SIDE, PackedMasks
 
 
 def pack_masks(masks: np.ndarray) -> PackedMasks:
-    """Pack bool [L, H, W]; a mask counts as set where its cell is at least half covered if it must shrink.
+    """Pack bool [L, H, W]; if it must shrink, a cell is set where it is at least half covered.
 
+    What is too small to cover half a cell keeps the cell it covers most, so nothing visible packs to nothing.
     Raises PhysicsError if the array is not three-dimensional or empty in height or width.
     """
     masks = np.asarray(masks, dtype=bool)
@@ -62,4 +63,7 @@ def _shrink(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     import cv2
 
     covered = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    return covered >= 0.5
+    shrunk = covered >= 0.5
+    if not shrunk.any() and covered.any():
+        shrunk.flat[np.argmax(covered)] = True
+    return shrunk
