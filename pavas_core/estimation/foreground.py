@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 _SAMPLES = 21
 _SHORT_STEP_S = 0.125
 _SHORT_SAMPLES = 7
-_MAX_COMPONENTS = 60
+_MAX_REGIONS = 24
+_MAX_PARTS = 12
 _MIN_AREA = 3
+_PART_GRADIENTS = (18, 40)
+_PART_ROUNDNESS = 0.9
+_PART_ASPECT = 1.45
 
 # Median of seven by a sorting network: thirteen exchanges of whole pictures.
 _NETWORK = ((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4))
@@ -64,7 +68,6 @@ class Detection:
     aspect: float
     parent: int = -1
     """Index of the larger region this one is the fast part of, or -1."""
-    extra: dict = field(default_factory=dict)
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -163,6 +166,14 @@ def short_background(canvas: Canvas, index: int) -> np.ndarray:
     return median_of_seven(_with_neutral_holes([canvas.images[i] for i in chosen], [canvas.valid[i] for i in chosen]))
 
 
+def frame_change(canvas: Canvas, index: int, background: Background) -> np.ndarray:
+    """uint8 [H, W], non-zero where a frame differs from the one before by more than noise."""
+    import cv2
+
+    difference = _difference(canvas.images[index], canvas.images[index - 1])
+    return cv2.subtract(difference, background.threshold)
+
+
 def _match_light(image: np.ndarray, reference: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
     """``reference`` with each channel scaled to the light of ``image`` (flicker, exposure)."""
     import cv2
@@ -206,9 +217,9 @@ def find_regions(canvas: Canvas, index: int, background: Background, recent: np.
         excess[~background.known] = 0
         recent_excess[~background.known] = 0
     fast = recent_excess > 0
-    found = _regions(image, still, difference, excess, fast, background, inside)
-    whole = len(found)
-    parts = _regions(image, still, recent_difference, recent_excess, fast, background, inside)
+    found = _regions(image, still, difference, excess, fast, background, inside, _MAX_REGIONS)
+    parts = _regions(image, still, recent_difference, recent_excess, fast, background, inside, _MAX_PARTS)
+    parts += _round_parts(image, recent_difference, fast, inside, [p for p in parts if p.area > 60])
     owner = np.full(difference.shape, -1, np.int16)
     for i, d in enumerate(found):
         h, w = d.mask.shape
@@ -222,9 +233,51 @@ def find_regions(canvas: Canvas, index: int, background: Background, recent: np.
                 found.append(part)
             continue
         parent = int(np.bincount(below).argmax())
-        if part.area < 0.6 * found[parent].area and parent < whole:
+        if part.area < 0.6 * found[parent].area:
             found.append(replace(part, parent=parent))
     return found
+
+
+def _round_parts(
+    image: np.ndarray, difference: np.ndarray, fast: np.ndarray, inside: np.ndarray | None, within: list[Detection]
+) -> list[Detection]:
+    """Round patches of even colour inside large fast regions: a ball in front of, or touching, a body.
+
+    Strong edges cut the region up; what is left is kept where it is nearly a disc.
+    """
+    import cv2
+
+    out: list[Detection] = []
+    for region in within:
+        h, w = region.mask.shape
+        area = int(region.area)
+        crop = image[region.y0 : region.y0 + h, region.x0 : region.x0 + w]
+        red, green, blue = cv2.split(cv2.morphologyEx(crop, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)))
+        gradient = cv2.max(cv2.max(red, green), blue)
+        places: list[tuple[float, float, float]] = []
+        for level in _PART_GRADIENTS:
+            calm = (region.mask & (gradient < level)).astype(np.uint8)
+            count, labels, stats, _ = cv2.connectedComponentsWithStats(calm, connectivity=4)
+            for i in range(1, count):
+                x, y, pw, ph, size = (int(v) for v in stats[i])
+                if not 16 <= size < 0.55 * area or max(pw, ph) > 1.6 * min(pw, ph) or size < 0.6 * pw * ph:
+                    continue
+                # The edge itself belongs half to the patch: give back the pixel it took.
+                top, left = max(0, y - 1), max(0, x - 1)
+                patch = (labels[top : y + ph + 1, left : x + pw + 1] == i).astype(np.uint8)
+                patch = cv2.dilate(patch, np.ones((3, 3), np.uint8)) > 0
+                part = measure(
+                    crop[top : y + ph + 1, left : x + pw + 1], difference, fast, region.x0 + left, region.y0 + top,
+                    patch, 0.0, inside, image.shape[:2],
+                )  # fmt: skip
+                if part.roundness < _PART_ROUNDNESS or part.aspect > _PART_ASPECT or part.fast < 0.6:
+                    continue
+                cx, cy = part.centroid
+                if any(np.hypot(cx - a, cy - b) < 0.3 * np.sqrt(c) for a, b, c in places):
+                    continue
+                places.append((cx, cy, part.area))
+                out.append(part)
+    return sorted(out, key=lambda d: -d.area)[:_MAX_PARTS]
 
 
 def _regions(
@@ -235,6 +288,7 @@ def _regions(
     fast: np.ndarray,
     background: Background,
     inside: np.ndarray | None,
+    most: int,
 ) -> list[Detection]:
     import cv2
 
@@ -244,7 +298,7 @@ def _regions(
     order = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= _MIN_AREA]
     order.sort(key=lambda i: -stats[i, cv2.CC_STAT_AREA])
     out: list[Detection] = []
-    for i in order[:_MAX_COMPONENTS]:
+    for i in order[:most]:
         x, y, w, h, area = (int(v) for v in stats[i])
         region = labels[y : y + h, x : x + w] == i
         above = excess[y : y + h, x : x + w]
@@ -278,7 +332,7 @@ def _describe(
     shadow = float(shade.sum()) / float(region.sum())
     if 0.0 < shadow < 0.85 and region.sum() > 30:
         core = cv2.morphologyEx((region & ~shade).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
         if count > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 0.2 * region.sum():
             body = cv2.morphologyEx(core, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
             region = region & (body > 0)

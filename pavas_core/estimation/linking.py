@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median
 
 import numpy as np
 
@@ -11,9 +12,12 @@ from pavas_core.estimation.flow import FlowField
 from pavas_core.estimation.foreground import Detection
 
 _COAST_S = 0.4
+_HOLD_S = 1.0
+_BACK_MISSES = 3
 _MAX_COST = 1.6
 _TEMPLATE_ERROR = 30.0
-_ROUND = 0.8
+_ROUND = 0.86
+_TEMPLATE_AREA = 12
 _TEMPLATE_SPAN = 1.6
 
 
@@ -45,6 +49,8 @@ class Observation:
     parent: int
     """Number of the track whose region this was part of, or -1."""
     by_template: bool = False
+    held: bool = False
+    """Nothing changed where it was last seen: it rests there."""
 
     @property
     def mask(self) -> np.ndarray:
@@ -60,6 +66,7 @@ class Trail:
     number: int
     observations: list[Observation] = field(default_factory=list)
     template: _Template | None = None
+    first_template: _Template | None = None
 
     @property
     def last(self) -> Observation:
@@ -67,27 +74,42 @@ class Trail:
 
     def size(self) -> float:
         """Typical area of the recent past, square pixels."""
-        return float(np.median([o.area for o in self.observations[-7:]]))
+        return median(o.area for o in self.observations[-7:])
 
     def velocity(self) -> np.ndarray:
         """Pixels per frame from the last three sightings, or the flow of a single one."""
         if len(self.observations) == 1:
             return np.array(self.last.flow if self.last.flow is not None else (0.0, 0.0))
-        recent = [o for o in self.observations[-3:] if self.last.frame - o.frame <= 6]
-        if len(recent) < 2:
-            return np.zeros(2)
-        t = np.array([o.frame for o in recent], float)
-        p = np.array([o.world for o in recent])
-        if len(recent) == 2:
-            return (p[1] - p[0]) / (t[1] - t[0])
-        # Newest difference plus half the change: the velocity at the last sighting under even acceleration.
-        new, old = (p[2] - p[1]) / (t[2] - t[1]), (p[1] - p[0]) / (t[1] - t[0])
-        return new + 0.4 * np.clip(new - old, -4.0, 4.0)
+        return _pace([o for o in self.observations[-3:] if self.last.frame - o.frame <= 6])
 
     def compact(self) -> bool:
-        """A small round body whose outline hardly changes: worth a template."""
+        """A small round body that has moved and whose outline hardly changes: worth a template."""
         seen = self.observations[-9:]
-        return len(seen) >= 3 and float(np.median([o.roundness for o in seen])) > _ROUND
+        if len(seen) < 4 or self.size() < _TEMPLATE_AREA:
+            return False
+        if median(o.roundness for o in seen) < _ROUND or median(o.aspect for o in seen) > 1.8:
+            return False
+        here, there = self.observations[0].world, max((o.world for o in seen), key=self._away)
+        return (here[0] - there[0]) ** 2 + (here[1] - there[1]) ** 2 > 0.5 * self.size()
+
+    def _away(self, world: tuple[float, float]) -> float:
+        first = self.observations[0].world
+        return (world[0] - first[0]) ** 2 + (world[1] - first[1]) ** 2
+
+
+def _pace(recent: list[Observation]) -> np.ndarray:
+    """Velocity at the last of up to three sightings in order, pixels per frame."""
+    if len(recent) < 2:
+        return np.zeros(2)
+    (a, b), t = recent[-2:], recent[-1].frame - recent[-2].frame
+    new_x, new_y = (b.world[0] - a.world[0]) / t, (b.world[1] - a.world[1]) / t
+    if len(recent) == 2:
+        return np.array([new_x, new_y])
+    # Newest difference plus half the change: the velocity at the last sighting under even acceleration.
+    c, t = recent[0], a.frame - recent[0].frame
+    old_x, old_y = (a.world[0] - c.world[0]) / t, (a.world[1] - c.world[1]) / t
+    gain_x, gain_y = min(4.0, max(-4.0, new_x - old_x)), min(4.0, max(-4.0, new_y - old_y))
+    return np.array([new_x + 0.4 * gain_x, new_y + 0.4 * gain_y])
 
 
 @dataclass(frozen=True)
@@ -105,6 +127,7 @@ class Linker:
 
     def __init__(self, frame_rate: float) -> None:
         self._coast = max(3, round(_COAST_S * frame_rate))
+        self._hold = round(_HOLD_S * frame_rate)
         self.active: list[Trail] = []
         self.finished: list[Trail] = []
         self._count = 0
@@ -113,33 +136,41 @@ class Linker:
         self,
         frame: int,
         image: np.ndarray,
+        change: np.ndarray | None,
         detections: list[Detection],
         flow: FlowField,
         to_world: np.ndarray,
         to_frame: np.ndarray,
     ) -> None:
-        """Take the regions of one frame, in canvas pixels, and the maps to world and frame pixels."""
+        """Take the regions of one frame, in canvas pixels, and the maps to world and frame pixels.
+
+        ``change`` (uint8 [H, W]) is non-zero where the frame differs from the one before by more than noise.
+        """
         taken = self._match(frame, detections, to_world)
         used: dict[int, int] = {}
         for trail_index, detection_index in taken.items():
             used[detection_index] = self.active[trail_index].number
         for trail_index, trail in enumerate(self.active):
+            steady = trail.template is not None and trail.compact()
             if trail_index in taken:
                 detection = detections[taken[trail_index]]
-                steady = trail.compact() and trail.template is not None
                 ratio = detection.area / trail.template.area if steady and trail.template else 1.0
                 if steady and not 0.55 < ratio < _TEMPLATE_SPAN and not detection.border:
-                    found = self._search(trail, frame, image, detections, to_world, flow)
-                    detection = found or detection
-                    self._record(trail, frame, detection, flow, to_world, to_frame, -1, found is not None)
-                    continue
+                    found = self._follow(trail, frame, image, detections, to_world)
+                    if found is not None:
+                        self._record(trail, frame, found, flow, to_world, to_frame, -1, True)
+                        continue
                 parent = used.get(detection.parent, -1) if detection.parent >= 0 else -1
                 self._record(trail, frame, detection, flow, to_world, to_frame, parent, False)
-                self._learn(trail, image, detection)
-            elif trail.template is not None and trail.compact():
-                found = self._search(trail, frame, image, detections, to_world, flow)
+                _learn(trail, image, detection)
+                continue
+            if steady:
+                found = self._follow(trail, frame, image, detections, to_world)
                 if found is not None:
                     self._record(trail, frame, found, flow, to_world, to_frame, -1, True)
+                    continue
+            if change is not None:
+                self._rest(trail, frame, change, to_world, to_frame)
         for index, detection in enumerate(detections):
             if index in used or self._covered(detection, frame, to_world):
                 continue
@@ -172,32 +203,32 @@ class Linker:
 
         if not self.active or not detections:
             return {}
-        cost = np.full((len(self.active), len(detections)), 50.0)
         places = camera.apply(to_world, np.array([d.centroid for d in detections]))
         areas = np.array([d.area for d in detections])
         colours = np.array([d.colour for d in detections])
         spans = np.array([max(d.mask.shape) for d in detections], float)
-        for i, trail in enumerate(self.active):
-            gap = frame - trail.last.frame
-            last, speed = np.array(trail.last.world), trail.velocity()
-            pace = float(np.hypot(*speed))
-            size = trail.size()
-            side = float(np.sqrt(size))
-            ahead = np.hypot(*(places - (last + gap * speed)).T)
-            back = np.hypot(*(places - last).T)
-            if len(trail.observations) == 1:
-                reach = 4.0 + 2.0 * side + 1.2 * np.maximum(0.0, spans - side)
-                near = np.minimum(ahead, back) / (gap * reach)
-            else:
-                gate = 3.0 + 0.5 * side + 0.4 * pace * np.sqrt(gap)
-                turn = 3.0 + 0.5 * side + 1.1 * pace * gap
-                near = np.minimum(ahead / gate, 0.35 + back / turn)
-            steep = 0.45 if trail.compact() else 0.3
-            shape = steep * np.abs(np.log(areas / size))
-            tint = np.abs(colours - trail.last.colour).mean(axis=1) / 110.0
-            total = near + shape + tint
-            total[(near > 1.35) | (total > _MAX_COST)] = 50.0
-            cost[i] = total - 0.02 * min(len(trail.observations), 20)
+        last = np.array([t.last.world for t in self.active])
+        speed = np.array([t.velocity() for t in self.active])
+        size = np.array([t.size() for t in self.active])[:, None]
+        gap = np.array([frame - t.last.frame for t in self.active], float)[:, None]
+        count = np.array([len(t.observations) for t in self.active])[:, None]
+        colour = np.array([t.last.colour for t in self.active])
+        side, pace = np.sqrt(size), np.hypot(speed[:, 0], speed[:, 1])[:, None]
+        due = last + gap * speed
+        ahead = np.hypot(places[None, :, 0] - due[:, :1], places[None, :, 1] - due[:, 1:])
+        back = np.hypot(places[None, :, 0] - last[:, :1], places[None, :, 1] - last[:, 1:])
+        reach = 4.0 + 2.0 * side + 1.2 * np.maximum(0.0, spans[None] - side)
+        gate = 3.0 + 0.5 * side + 0.4 * pace * np.sqrt(gap)
+        turn = 3.0 + 0.5 * side + 1.1 * pace * gap
+        near = np.where(
+            count == 1, np.minimum(ahead, back) / (gap * reach), np.minimum(ahead / gate, 0.35 + back / turn)
+        )
+        shape = 0.4 * np.abs(np.log(areas[None] / size))
+        tint = np.abs(colours[None] - colour[:, None]).mean(axis=2) / 110.0
+        cost = near + shape + tint
+        cost[(near > 1.35) | (cost > _MAX_COST)] = 50.0
+        # Between equals the older trail wins.
+        cost -= 0.02 * np.minimum(count, 20)
         rows, cols = linear_sum_assignment(cost)
         return {int(r): int(c) for r, c in zip(rows, cols, strict=True) if cost[r, c] < 40.0}
 
@@ -223,86 +254,178 @@ class Linker:
         parent: int,
         by_template: bool,
     ) -> None:
-        world = camera.apply(to_world, np.array(detection.centroid))
-        centroid = camera.apply(to_frame, np.array(detection.centroid))
-        x0, y0, mask = _mask_in_frame(detection, to_frame)
-        motion = flow.inside(detection.x0, detection.y0, detection.mask)
-        if motion is not None:
-            motion = tuple(to_world[:, :2] @ np.array(motion))
-        height, width = mask.shape
-        trail.observations.append(
-            Observation(
-                frame, (float(world[0]), float(world[1])), (float(centroid[0]), float(centroid[1])),
-                (float(x0), float(y0), float(x0 + width), float(y0 + height)), detection.area, detection.colour,
-                detection.border, (x0, y0), (height, width), np.packbits(mask), motion, detection.shadow,
-                detection.roundness, detection.aspect, detection.fast, detection.contrast, parent, by_template,
+        trail.observations.append(_observation(frame, detection, flow, to_world, to_frame, parent, by_template))
+
+    def _rest(self, trail: Trail, frame: int, change: np.ndarray, to_world: np.ndarray, to_frame: np.ndarray) -> None:
+        """Keep a body that has stopped: it is still there while nothing changes where it was."""
+        last = trail.last
+        resting = 0
+        while resting < len(trail.observations) and trail.observations[-1 - resting].held:
+            resting += 1
+        if last.frame != frame - 1 or len(trail.observations) - resting < 4 or resting >= self._hold or last.border:
+            return
+        centroid = camera.apply(to_frame, camera.apply(camera.invert(to_world), np.array(last.world)))
+        shift = centroid - last.centroid
+        origin = (round(last.origin[0] + shift[0]), round(last.origin[1] + shift[1]))
+        x, y = np.round(camera.apply(camera.invert(to_frame), np.array(origin, float))).astype(int)
+        mask = last.mask
+        h, w = mask.shape
+        if x < 0 or y < 0 or x + w > change.shape[1] or y + h > change.shape[0]:
+            return
+        if float((change[y : y + h, x : x + w][mask] > 0).mean()) < 0.08:
+            box = (last.box[0] + shift[0], last.box[1] + shift[1], last.box[2] + shift[0], last.box[3] + shift[1])
+            place = (float(centroid[0]), float(centroid[1]))
+            trail.observations.append(
+                replace(last, frame=frame, centroid=place, box=box, origin=origin, flow=(0.0, 0.0), held=True)
             )
-        )  # fmt: skip
 
-    def _learn(self, trail: Trail, image: np.ndarray, detection: Detection) -> None:
-        """Keep the appearance of a compact body seen alone."""
-        if detection.border or detection.roundness < _ROUND or detection.aspect > 2.0 or detection.area < 9:
-            return
-        if trail.template is not None and not 0.75 < detection.area / trail.size() < 1.3:
-            return
-        h, w = detection.mask.shape
-        y0, x0 = detection.y0, detection.x0
-        patch = image[y0 : y0 + h, x0 : x0 + w].copy()
-        offset = (detection.centroid[0] - x0, detection.centroid[1] - y0)
-        trail.template = _Template(patch, detection.mask, offset, detection.area)
-
-    def _search(
+    def extend_back(
         self,
-        trail: Trail,
-        frame: int,
-        image: np.ndarray,
-        detections: list[Detection],
+        images: list[np.ndarray],
+        detections: list[list[Detection]],
+        start: int,
         to_world: np.ndarray,
-        flow: FlowField,
-    ) -> Detection | None:
-        """Find the template near where the body is due, inside what differs from the background."""
-        import cv2
+        to_frame: list[np.ndarray],
+    ) -> None:
+        """Follow compact bodies back from where they were first seen alone, through frames ``start`` onwards."""
+        trails = [t for t in (*self.active, *self.finished) if t.first_template is not None and t.compact()]
+        for trail in trails:
+            first = trail.observations[0]
+            if not start < first.frame < start + len(images) or first.border or len(trail.observations) < 5:
+                continue
+            misses, added = 0, list[Observation]()
+            seen = trail.observations[:3][::-1]
+            for frame in range(first.frame - 1, start - 1, -1):
+                # Time runs backwards here: the newest sighting is the earliest.
+                mirrored = [replace(o, frame=-o.frame) for o in seen[-3:]]
+                gap = seen[-1].frame - frame
+                found = _search(
+                    trail.first_template, np.array(seen[-1].world), _pace(mirrored), gap, images[frame - start],
+                    detections[frame - start], to_world, seen[-1],
+                ) if gap <= 3 else None  # fmt: skip
+                if found is None:
+                    misses += 1
+                    if misses > _BACK_MISSES:
+                        break
+                    continue
+                misses = 0
+                observation = _observation(frame, found, None, to_world, to_frame[frame - start], -1, True)
+                if any(_same_place(other, trail, observation) for other in trails):
+                    break
+                seen.append(observation)
+                added.append(observation)
+            trail.observations[:0] = added[::-1]
 
-        template = trail.template
-        assert template is not None
+    def _follow(
+        self, trail: Trail, frame: int, image: np.ndarray, detections: list[Detection], to_world: np.ndarray
+    ) -> Detection | None:
+        """Where the template of a trail fits in the next frame."""
         gap = frame - trail.last.frame
-        if gap > 4:
+        if trail.template is None or gap > 4:
             return None
-        from_world = camera.invert(to_world)
-        speed = trail.velocity()
-        last = camera.apply(from_world, np.array(trail.last.world))
-        due = camera.apply(from_world, np.array(trail.last.world) + gap * speed)
-        margin = 3.0 + 0.35 * np.sqrt(template.area) + 0.3 * float(np.hypot(*speed)) * gap
-        h, w = template.mask.shape
-        low = np.floor(np.minimum(last, due) - margin - template.offset).astype(int)
-        high = np.ceil(np.maximum(last, due) + margin - template.offset + [w, h]).astype(int)
-        x0, y0 = max(0, low[0]), max(0, low[1])
-        x1, y1 = min(image.shape[1], high[0]), min(image.shape[0], high[1])
-        if x1 - x0 < w + 2 or y1 - y0 < h + 2:
-            return None
-        area = image[y0:y1, x0:x1]
-        weight = np.repeat(template.mask[..., None].astype(np.float32), 3, axis=2)
-        score = cv2.matchTemplate(
-            area.astype(np.float32), template.patch.astype(np.float32), cv2.TM_SQDIFF, mask=weight
-        )
-        score = np.sqrt(np.maximum(score, 0.0) / (3.0 * float(template.mask.sum())))
-        changed = np.zeros(area.shape[:2], np.float32)
-        for d in detections:
-            _fill(changed, d, x0, y0)
-        share = cv2.matchTemplate(changed, template.mask.astype(np.float32), cv2.TM_CCORR) / float(template.mask.sum())
-        score[share < 0.5] = 1e3
-        row, col = np.unravel_index(int(np.argmin(score)), score.shape)
-        if score[row, col] > _TEMPLATE_ERROR:
-            return None
-        dx, dy = _vertex(score, row, col)
-        centre = (x0 + col + dx + template.offset[0], y0 + row + dy + template.offset[1])
-        top, left = y0 + int(row), x0 + int(col)
-        crop = image[top : top + h, left : left + w]
-        previous = trail.last
-        return Detection(
-            left, top, template.mask, centre, template.area, crop[template.mask].mean(axis=0), previous.contrast,
-            1.0, 0.0, False, previous.roundness, previous.aspect,
-        )  # fmt: skip
+        place = np.array(trail.last.world)
+        return _search(trail.template, place, trail.velocity(), gap, image, detections, to_world, trail.last)
+
+
+def _observation(
+    frame: int,
+    detection: Detection,
+    flow: FlowField | None,
+    to_world: np.ndarray,
+    to_frame: np.ndarray,
+    parent: int,
+    by_template: bool,
+) -> Observation:
+    """A region of the canvas as an observation in world and frame pixels."""
+    world = camera.apply(to_world, np.array(detection.centroid))
+    centroid = camera.apply(to_frame, np.array(detection.centroid))
+    x0, y0, mask = _mask_in_frame(detection, to_frame)
+    motion = None if flow is None else flow.inside(detection.x0, detection.y0, detection.mask)
+    if motion is not None:
+        turned = to_world[:, :2] @ np.array(motion)
+        motion = (float(turned[0]), float(turned[1]))
+    height, width = mask.shape
+    return Observation(
+        frame, (float(world[0]), float(world[1])), (float(centroid[0]), float(centroid[1])),
+        (float(x0), float(y0), float(x0 + width), float(y0 + height)), detection.area, detection.colour,
+        detection.border, (x0, y0), (height, width), np.packbits(mask), motion, detection.shadow,
+        detection.roundness, detection.aspect, detection.fast, detection.contrast, parent, by_template,
+    )  # fmt: skip
+
+
+def _same_place(other: Trail, trail: Trail, observation: Observation) -> bool:
+    """Whether another trail already has this body in this frame."""
+    if other is trail:
+        return False
+    for o in other.observations:
+        if o.frame == observation.frame:
+            apart = np.hypot(o.world[0] - observation.world[0], o.world[1] - observation.world[1])
+            return bool(apart < 0.5 * np.sqrt(observation.area) and 0.6 < o.area / observation.area < 1.7)
+    return False
+
+
+def _learn(trail: Trail, image: np.ndarray, detection: Detection) -> None:
+    """Keep the appearance of a compact body seen alone."""
+    if detection.border or detection.roundness < _ROUND or detection.aspect > 2.0 or detection.area < 9:
+        return
+    if trail.template is not None and not 0.75 < detection.area / trail.size() < 1.3:
+        return
+    h, w = detection.mask.shape
+    y0, x0 = detection.y0, detection.x0
+    patch = image[y0 : y0 + h, x0 : x0 + w].copy()
+    offset = (detection.centroid[0] - x0, detection.centroid[1] - y0)
+    trail.template = _Template(patch, detection.mask, offset, detection.area)
+    if trail.first_template is None and len(trail.observations) >= 3:
+        trail.first_template = trail.template
+
+
+def _search(
+    template: _Template,
+    place: np.ndarray,
+    speed: np.ndarray,
+    gap: int,
+    image: np.ndarray,
+    detections: list[Detection],
+    to_world: np.ndarray,
+    previous: Observation,
+) -> Detection | None:
+    """Find the template ``gap`` frames after ``place`` (world), inside what differs from the background."""
+    import cv2
+
+    from_world = camera.invert(to_world)
+    last = camera.apply(from_world, place)
+    due = camera.apply(from_world, place + gap * speed)
+    margin = 3.0 + 0.35 * np.sqrt(template.area) + 0.3 * float(np.hypot(*speed)) * gap
+    h, w = template.mask.shape
+    low = np.floor(np.minimum(last, due) - margin - template.offset).astype(int)
+    high = np.ceil(np.maximum(last, due) + margin - template.offset + [w, h]).astype(int)
+    x0, y0 = max(0, int(low[0])), max(0, int(low[1]))
+    x1, y1 = min(image.shape[1], int(high[0])), min(image.shape[0], int(high[1]))
+    if x1 - x0 < w + 2 or y1 - y0 < h + 2:
+        return None
+    area = image[y0:y1, x0:x1]
+    changed = np.zeros(area.shape[:2], np.float32)
+    for d in detections:
+        _fill(changed, d, x0, y0)
+    if not changed.any():
+        return None
+    inside = template.mask.astype(np.float32)
+    weight = np.repeat(inside[..., None], 3, axis=2)
+    score = cv2.matchTemplate(area.astype(np.float32), template.patch.astype(np.float32), cv2.TM_SQDIFF, mask=weight)
+    score = np.sqrt(np.maximum(score, 0.0) / (3.0 * float(inside.sum())))
+    share = cv2.matchTemplate(changed, inside, cv2.TM_CCORR) / float(inside.sum())
+    score[share < 0.5] = 1e3
+    _, _, (col, row), _ = cv2.minMaxLoc(score)
+    if score[row, col] > _TEMPLATE_ERROR:
+        return None
+    dx, dy = _vertex(score, row, col)
+    centre = (x0 + col + dx + template.offset[0], y0 + row + dy + template.offset[1])
+    top, left = y0 + row, x0 + col
+    crop = image[top : top + h, left : left + w]
+    return Detection(
+        left, top, template.mask, centre, template.area, crop[template.mask].mean(axis=0), previous.contrast,
+        1.0, 0.0, False, previous.roundness, previous.aspect,
+    )  # fmt: skip
 
 
 def _vertex(score: np.ndarray, row: int, col: int) -> tuple[float, float]:
@@ -336,7 +459,8 @@ def _mask_in_frame(detection: Detection, to_frame: np.ndarray) -> tuple[int, int
         return round(place[0]), round(place[1]), detection.mask
     import cv2
 
-    corners = np.array([[0, 0], [w, 0], [0, h], [w, h]], float) + [detection.x0, detection.y0]
+    corner = np.array([detection.x0, detection.y0], float)
+    corners = corner + np.array([[0, 0], [w, 0], [0, h], [w, h]])
     mapped = camera.apply(to_frame, corners)
     x0, y0 = np.floor(mapped.min(0)).astype(int)
     x1, y1 = np.ceil(mapped.max(0)).astype(int)

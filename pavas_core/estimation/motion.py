@@ -15,8 +15,9 @@ import numpy as np
 from pavas_core.errors import MediaError
 from pavas_core.estimation import camera, selection
 from pavas_core.estimation.flow import FlowField
-from pavas_core.estimation.foreground import Canvas, find_regions, long_background, short_background
+from pavas_core.estimation.foreground import Canvas, find_regions, frame_change, long_background, short_background
 from pavas_core.estimation.linking import Linker, Observation, Trail
+from pavas_core.estimation.selection import Body
 from pavas_core.physics.masks import pack_masks
 from pavas_core.physics.types import MASK_LONG_SIDE, MovingObject, ObjectSet, PackedMasks, Track, TrackSet
 from pavas_core.runtime import Runtime
@@ -60,14 +61,14 @@ def detect_motion(clip: Clip, *, max_objects: int = 8, runtime: Runtime | None =
     """
     analysis = _analyse(clip, runtime or Runtime())
     frame_rate = _rate(analysis.times_s)
-    trails = selection.select(analysis.trails, frame_rate, analysis.width, analysis.height, max_objects)
-    names = ["ball" if selection.is_round(t) else "object" for t in trails]
+    bodies = selection.select(analysis.trails, frame_rate, max_objects)
+    names = ["ball" if b.round else "object" for b in bodies]
     counts: dict[str, int] = {}
     objects, tracks = [], []
-    for trail, name in zip(trails, names, strict=True):
+    for body, name in zip(bodies, names, strict=True):
         counts[name] = counts.get(name, 0) + 1
         object_id = f"{name}-{counts[name]}"
-        track = _track(object_id, trail, analysis, clip.width, clip.height)
+        track = _track(object_id, body, analysis, clip.width, clip.height)
         objects.append(_object(object_id, name, track, analysis.times_s))
         tracks.append(track)
     track_set = _track_set(tuple(tracks), analysis, clip)
@@ -206,13 +207,18 @@ def _process(
     if start > first:
         flow.step(images[start - first - 1])
     recent = None
+    seen = []
     for i in range(start - first, end - first):
         runtime.check_cancelled()
         if recent is None or i % 2 == 0:
             recent = short_background(canvas, i)
         flow.step(images[i])
         regions = find_regions(canvas, i, background, recent)
-        linker.step(offset + first + i, images[i], regions, flow, to_world, camera.invert(to_canvas[i]))
+        changed = frame_change(canvas, i, background) if i > 0 else None
+        linker.step(offset + first + i, images[i], changed, regions, flow, to_world, camera.invert(to_canvas[i]))
+        seen.append(regions)
+    to_frame = [camera.invert(a) for a in to_canvas[start - first : end - first]]
+    linker.extend_back(images[start - first : end - first], seen, offset + start, to_world, to_frame)
 
 
 def _rate(times_s: np.ndarray) -> float:
@@ -233,7 +239,7 @@ def _track_set(tracks: tuple[Track, ...], analysis: _Analysis, clip: Clip) -> Tr
     return TrackSet(analysis.times_s, clip.width, clip.height, clip.duration_s, tracks, poses)
 
 
-def _track(object_id: str, trail: Trail, analysis: _Analysis, width: int, height: int) -> Track:
+def _track(object_id: str, body: Body, analysis: _Analysis, width: int, height: int) -> Track:
     """A trail of analysis pixels as a track of displayed pixels on the clip's time axis."""
     count = len(analysis.times_s)
     sx, sy = width / analysis.width, height / analysis.height
@@ -242,9 +248,9 @@ def _track(object_id: str, trail: Trail, analysis: _Analysis, width: int, height
     centroids = np.full((count, 2), np.nan, np.float32)
     area = np.full(count, np.nan, np.float32)
     flow = np.full((count - 1, 2), np.nan, np.float32)
-    small = selection.is_round(trail)
+    small = body.round
     before: Observation | None = None
-    for o in trail.observations:
+    for o in body.observations:
         visible[o.frame], truncated[o.frame] = True, o.border
         boxes[o.frame] = np.clip(
             [o.box[0] * sx, o.box[1] * sy, o.box[2] * sx, o.box[3] * sy], 0, [width, height, width, height]
@@ -259,16 +265,16 @@ def _track(object_id: str, trail: Trail, analysis: _Analysis, width: int, height
                 interval = analysis.times_s[o.frame] - analysis.times_s[before.frame]
                 flow[o.frame - 1] = step[0] * sx / interval, step[1] * sy / interval
         before = o
-    packed = _pack(trail, count, analysis.height, analysis.width)
-    return Track(object_id, visible, boxes, centroids, area, truncated, flow, packed, _confidence(trail))
+    packed = _pack(body, count, analysis.height, analysis.width)
+    return Track(object_id, visible, boxes, centroids, area, truncated, flow, packed, _confidence(body))
 
 
-def _pack(trail: Trail, count: int, height: int, width: int) -> PackedMasks:
+def _pack(body: Body, count: int, height: int, width: int) -> PackedMasks:
     """Masks of all frames, one unpacked at a time."""
     empty = pack_masks(np.zeros((1, height, width), bool)).runs[0]
     runs = [empty] * count
     picture = np.zeros((1, height, width), bool)
-    for o in trail.observations:
+    for o in body.observations:
         picture[:] = False
         _place(picture[0], o)
         runs[o.frame] = pack_masks(picture).runs[0]
@@ -284,8 +290,8 @@ def _place(target: np.ndarray, o: Observation) -> None:
         target[y + top : y + bottom, x + left : x + right] = mask[top:bottom, left:right]
 
 
-def _confidence(trail: Trail) -> float:
-    return float(np.clip(len(trail.observations) / 12.0, 0.2, 1.0))
+def _confidence(body: Body) -> float:
+    return float(np.clip(len(body.observations) / 12.0, 0.2, 1.0))
 
 
 def _object(object_id: str, name: str, track: Track, times_s: np.ndarray) -> MovingObject:

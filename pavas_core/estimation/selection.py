@@ -1,67 +1,134 @@
-"""Which trails are moving objects: joined over gaps, freed of shadows, fragments and things waving in place."""
+"""Which trails are moving objects: joined over gaps, gathered into bodies, freed of shadows and waving things."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pavas_core.estimation.linking import Observation, Trail
 
 _JOIN_S = 0.8
+_REST_S = 3.0
 _ROUND = 0.82
+_MOST_TRAILS = 120
 
 
-def select(trails: list[Trail], frame_rate: float, width: int, height: int, most: int) -> list[Trail]:
-    """At most ``most`` trails that really move, ordered by first appearance."""
-    trails = [t for t in trails if len(t.observations) >= 3]
-    trails = _join(trails, frame_rate)
-    moving = [t for t in trails if _moves(t, frame_rate, width, height)]
-    moving = _without_parts(moving)
-    moving = _without_shadows(moving)
-    moving.sort(key=lambda t: -_weight(t))
-    return sorted(moving[:most], key=lambda t: t.observations[0].frame)
+@dataclass
+class Body:
+    """Observations of one thing in order of time, with what they have in common."""
+
+    observations: list[Observation]
+
+    def __post_init__(self) -> None:
+        seen = self.observations
+        self.frames = np.array([o.frame for o in seen])
+        self.points = np.array([o.world for o in seen], float)
+        areas = np.array([o.area for o in seen])
+        self.area = float(np.median(areas))
+        self.side = float(np.sqrt(self.area))
+        """Square root of the typical area, pixels."""
+        self.colour = np.median([o.colour for o in seen], axis=0)
+        low, high = np.percentile(self.points, [5, 95], axis=0)
+        self.extent = float(np.hypot(*(high - low)))
+        """Diagonal of the box that holds the middle nine tenths of the path, pixels."""
+        own = [o for o in seen if not (o.by_template or o.held)] or seen
+        self.attached = float(np.mean([o.parent >= 0 for o in own]))
+        self.shadow = float(np.median([o.shadow for o in seen]))
+        clear = [o for o in seen if not (o.border or o.by_template or o.held)] or seen
+        clear_areas = np.array([o.area for o in clear])
+        steady = float(np.median(np.abs(np.log(clear_areas / np.median(clear_areas))))) < 0.3
+        self.round = (
+            steady
+            and float(np.median([o.roundness for o in clear])) > _ROUND
+            and float(np.percentile([o.aspect for o in clear], 40)) < 1.7
+        )
+        """Round and compact most of the time."""
+
+    @property
+    def first(self) -> Observation:
+        return self.observations[0]
+
+    @property
+    def last(self) -> Observation:
+        return self.observations[-1]
+
+    def weight(self) -> float:
+        """How much of the clip's motion this carries."""
+        return float(np.log1p(self.extent) * np.sqrt(len(self.observations)) * np.sqrt(self.side + 2.0))
 
 
-def path(trail: Trail) -> tuple[np.ndarray, np.ndarray]:
-    """Frames [N] and world centroids [N, 2]."""
-    return (
-        np.array([o.frame for o in trail.observations]),
-        np.array([o.world for o in trail.observations], float),
-    )
+def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
+    """At most ``most`` bodies that really move, ordered by first appearance."""
+    bodies = [Body(t.observations) for t in trails if len(t.observations) >= 3]
+    bodies = sorted(bodies, key=Body.weight)[-_MOST_TRAILS:]
+    bodies = _merge_twins(bodies)
+    bodies = _join(bodies, frame_rate)
+    bodies = _merge_twins(bodies)
+    free = [b for b in bodies if _is_free(b, frame_rate)]
+    held = [b for b in bodies if not any(b is f for f in free)]
+    groups = _gather(held, frame_rate)
+    limbs = [f for f in free if any(_is_limb(f, g, frame_rate) for g in groups)]
+    if limbs:
+        free = [f for f in free if not any(f is limb for limb in limbs)]
+        groups = _gather(groups + limbs, frame_rate)
+    groups = [g for g in groups if _moves(g, frame_rate)]
+    free = _without_doubles(free)
+    moving = _without_shadows(free + groups)
+    moving.sort(key=lambda b: -b.weight())
+    return sorted(moving[:most], key=lambda b: b.first.frame)
 
 
-def side(trail: Trail) -> float:
-    """Square root of the typical area, pixels."""
-    return float(np.sqrt(np.median([o.area for o in trail.observations])))
+def _is_free(body: Body, frame_rate: float) -> bool:
+    """A compact body with a path of its own, even in front of a larger one."""
+    far = 2.5 if body.attached > 0.5 else 1.0
+    return body.round and body.extent > far * body.side and _moves(body, frame_rate)
 
 
-def is_round(trail: Trail) -> bool:
-    """Round and compact most of the time."""
-    clear = [o for o in trail.observations if not o.border and not o.by_template] or trail.observations
-    roundness = np.array([o.roundness for o in clear])
-    aspect = np.array([o.aspect for o in clear])
-    areas = np.array([o.area for o in clear])
-    middle = float(np.median(areas))
-    steady = float(np.median(np.abs(np.log(areas / middle)))) < 0.3
-    return float(np.median(roundness)) > _ROUND and float(np.percentile(aspect, 40)) < 1.7 and steady
+def _without_doubles(bodies: list[Body]) -> list[Body]:
+    """Drop a shorter trail that spends much of its time on top of a longer one."""
+    kept: list[Body] = []
+    for body in sorted(bodies, key=lambda b: -len(b.frames)):
+        for other in kept:
+            common, ia, ib = np.intersect1d(body.frames, other.frames, return_indices=True)
+            apart = np.hypot(*(body.points[ia] - other.points[ib]).T)
+            if (apart < 0.6 * max(body.side, other.side)).sum() > 0.4 * len(body.frames):
+                break
+        else:
+            kept.append(body)
+    return kept
 
 
-def extent(trail: Trail) -> float:
-    """Diagonal of the box that holds the middle nine tenths of the path, pixels."""
-    _, points = path(trail)
-    low, high = np.percentile(points, [5, 95], axis=0)
-    return float(np.hypot(*(high - low)))
+def _is_limb(body: Body, group: Body, frame_rate: float) -> bool:
+    """A round patch (a hand, a knee, a face) of a larger body, rather than a ball in front of it.
+
+    A ball crosses much of the body again and again; a patch stays with its limb.
+    """
+    if group.area < 3.0 * body.area:
+        return False
+    common, ia, ib = np.intersect1d(body.frames, group.frames, return_indices=True)
+    if len(common) < 0.4 * len(body.frames):
+        return False
+    boxes = _boxes(group)[ib]
+    margin = 0.1 * (boxes[:, 2:] - boxes[:, :2])
+    points = body.points[ia]
+    inside = ((points >= boxes[:, :2] - margin) & (points <= boxes[:, 2:] + margin)).all(axis=1)
+    if inside.mean() < 0.7 * len(common) / len(body.frames):
+        return False
+    span = max(4, round(0.6 * frame_rate))
+    reach = [
+        np.hypot(*np.ptp(body.points[i : i + span], axis=0)) for i in range(0, len(body.points) - span // 2, span // 2)
+    ]
+    across = float(np.median(np.hypot(*(boxes[:, 2:] - boxes[:, :2]).T)))
+    travel = float(np.median(reach)) if reach else 0.0
+    return travel < max(1.2 * body.side, 0.12 * across) or body.area < 0.02 * group.area
 
 
-def _flow_run(trail: Trail) -> float:
+def _flow_run(body: Body) -> float:
     """Furthest that the object's own pixels flowed in one direction without turning back, pixels."""
     run, best = np.zeros(2), 0.0
-    for o in trail.observations:
-        if o.flow is None:
-            run = np.zeros(2)
-            continue
-        step = np.array(o.flow)
+    for o in body.observations:
+        step = np.zeros(2) if o.flow is None else np.array(o.flow)
         if float(np.hypot(*step)) < 0.25 or float(step @ run) < 0.0:
             run = np.zeros(2)
             continue
@@ -70,110 +137,110 @@ def _flow_run(trail: Trail) -> float:
     return best
 
 
-def _steadiness(trail: Trail, span: int) -> float:
+def _steadiness(body: Body, span: int) -> float:
     """Net over total path in windows of ``span`` frames: 1 = straight, about 1/sqrt(span) = jitter."""
-    frames, points = path(trail)
-    if len(points) <= span:
-        total = np.hypot(*np.diff(points, axis=0).T).sum()
-        return float(np.hypot(*(points[-1] - points[0])) / max(total, 1e-6))
+    points = body.points
+    span = min(span, len(points) - 1)
     net = np.hypot(*(points[span:] - points[:-span]).T)
-    steps = np.hypot(*np.diff(points, axis=0).T)
-    total = np.convolve(steps, np.ones(span), "valid")
+    total = np.convolve(np.hypot(*np.diff(points, axis=0).T), np.ones(span), "valid")
     return float(net.sum() / max(total.sum(), 1e-6))
 
 
-def _moves(trail: Trail, frame_rate: float, width: int, height: int) -> bool:
-    size, reach = side(trail), extent(trail)
-    count = len(trail.observations)
-    if count < max(3, round(0.1 * frame_rate)):
+def _moves(body: Body, frame_rate: float) -> bool:
+    if len(body.observations) < max(3, round(0.12 * frame_rate)):
         return False
-    straight = _steadiness(trail, max(3, round(0.12 * frame_rate)))
-    if reach >= max(4.0, 0.6 * size) and straight > 0.6:
+    straight = _steadiness(body, max(3, round(0.12 * frame_rate)))
+    if body.extent >= max(4.0, 0.6 * body.side) and straight > 0.6:
         return True
     # A large body partly out of the picture keeps its centroid; its pixels still flow.
-    return size > 12 and reach >= max(4.0, 0.15 * size) and _flow_run(trail) > max(8.0, 0.35 * size) and straight > 0.5
+    run = _flow_run(body)
+    return body.side > 12 and body.extent >= max(3.0, 0.1 * body.side) and run > max(8.0, 0.3 * body.side)
 
 
-def _weight(trail: Trail) -> float:
-    """How much of the clip's motion an object carries."""
-    return float(np.log1p(extent(trail)) * np.sqrt(len(trail.observations)) * np.sqrt(side(trail) + 2.0))
+def _merge_twins(bodies: list[Body]) -> list[Body]:
+    """Make one of two trails that lie on each other: the longer one, its gaps filled from the other."""
+    bodies = sorted(bodies, key=lambda b: -len(b.observations))
+    kept: list[Body] = []
+    for body in bodies:
+        for i, other in enumerate(kept):
+            if _twins(other, body):
+                kept[i] = _union(other, body)
+                break
+        else:
+            kept.append(body)
+    return kept
 
 
-@dataclass(frozen=True)
-class _Ends:
-    """What joining needs of a trail, computed once: medians over a long trail are dear."""
-
-    side: float
-    colour: np.ndarray
-    first_frame: int
-    first_world: np.ndarray
-    first_speed: np.ndarray
-    last_frame: int
-    last_world: np.ndarray
-    last_speed: np.ndarray
-
-
-def _ends(trail: Trail) -> _Ends:
-    first, last = trail.observations[0], trail.last
-    return _Ends(
-        side(trail),
-        _colour(trail),
-        first.frame,
-        np.array(first.world),
-        _end_speed(trail.observations[:6]),
-        last.frame,
-        np.array(last.world),
-        _end_speed(trail.observations[-6:]),
-    )
+def _twins(a: Body, b: Body) -> bool:
+    if abs(np.log(a.side / b.side)) > 0.45 or np.abs(a.colour - b.colour).mean() > 45:
+        return False
+    close = 0.5 * min(a.side, b.side) + 0.5
+    common, ia, ib = np.intersect1d(a.frames, b.frames, return_indices=True)
+    if len(common) >= max(2, 0.1 * len(b.frames)):
+        return float((np.hypot(*(a.points[ia] - b.points[ib]).T) < close).mean()) > 0.6
+    # They take turns: each is missing where the other is seen, on one path.
+    low, high = max(a.frames[0], b.frames[0]), min(a.frames[-1], b.frames[-1])
+    inside = (b.frames >= a.frames[0]) & (b.frames <= a.frames[-1])
+    if high <= low or inside.mean() < 0.8:
+        return False
+    x = np.interp(b.frames[inside], a.frames, a.points[:, 0])
+    y = np.interp(b.frames[inside], a.frames, a.points[:, 1])
+    miss = np.hypot(b.points[inside, 0] - x, b.points[inside, 1] - y)
+    return bool(np.median(miss) < 2.0 * close)
 
 
-def _join(trails: list[Trail], frame_rate: float) -> list[Trail]:
-    """Join a trail that ends to one that begins where it would have come out, the likeliest pair first."""
+def _union(a: Body, b: Body) -> Body:
+    """Both, the first preferred where both are seen."""
+    seen = {o.frame: o for o in b.observations}
+    for o in a.observations:
+        other = seen.get(o.frame)
+        if other is None or other.held or not o.held:
+            seen[o.frame] = o
+    return Body([seen[f] for f in sorted(seen)])
+
+
+def _join(bodies: list[Body], frame_rate: float) -> list[Body]:
+    """Join a trail that ends to the one that begins where it would have come out, cheapest first."""
     longest = max(3, round(_JOIN_S * frame_rate))
-    trails = sorted(trails, key=lambda t: t.observations[0].frame)
-    ends = [_ends(t) for t in trails]
-    alive = set(range(len(trails)))
-    costs: dict[tuple[int, int], float] = {}
-
-    def weigh(i: int, j: int) -> None:
-        costs.pop((i, j), None)
-        gap = ends[j].first_frame - ends[i].last_frame
-        if i != j and 0 < gap <= longest and (cost := _join_cost(ends[i], ends[j], gap)) < 1.0:
-            costs[i, j] = cost
-
-    for i in alive:
-        for j in alive:
-            weigh(i, j)
-    while costs:
-        i, j = min(costs, key=lambda pair: (costs[pair], pair))
-        trails[i].observations.extend(trails[j].observations)
-        trails[i].template = trails[j].template
-        ends[i] = _ends(trails[i])
-        alive.discard(j)
-        for pair in [pair for pair in costs if j in pair]:
-            del costs[pair]
-        for k in alive:
-            weigh(i, k)
-            weigh(k, i)
-    return [trails[i] for i in sorted(alive)]
+    pairs = []
+    for i, a in enumerate(bodies):
+        for j, b in enumerate(bodies):
+            if i != j and 0 < b.first.frame - a.last.frame <= longest:
+                cost = _join_cost(a, b, b.first.frame - a.last.frame)
+                if cost < 1.0:
+                    pairs.append((cost, i, j))
+    after: dict[int, int] = {}
+    before: dict[int, int] = {}
+    for _, i, j in sorted(pairs):
+        if i not in after and j not in before:
+            after[i], before[j] = j, i
+    out = []
+    for i in range(len(bodies)):
+        if i in before:
+            continue
+        chain, at = list(bodies[i].observations), i
+        while at in after:
+            at = after[at]
+            chain += bodies[at].observations
+        out.append(Body(chain))
+    return out
 
 
-def _join_cost(a: _Ends, b: _Ends, gap: int) -> float:
-    """Below one where two trails are likely one body on a smooth path (constant acceleration)."""
-    size = min(a.side, b.side)
+def _join_cost(a: Body, b: Body, gap: int) -> float:
+    """Below one where two trails are likely one body on a smooth path, or one that rested."""
     ratio = abs(np.log(a.side / b.side))
     tint = float(np.abs(a.colour - b.colour).mean())
     if ratio > 0.5 or tint > 40.0:
         return 9.0
-    pace = float(np.hypot(*a.last_speed) + np.hypot(*b.first_speed)) / 2
-    leap = b.first_world - a.last_world
+    size = min(a.side, b.side)
+    speed_a, speed_b = _end_speed(a.observations[-6:]), _end_speed(b.observations[:6])
+    pace = float(np.hypot(*speed_a) + np.hypot(*speed_b)) / 2
+    leap = np.array(b.first.world) - np.array(a.last.world)
     # Under constant acceleration the leap is the mean of both end velocities times the gap.
-    miss = float(np.hypot(*(leap - gap * (a.last_speed + b.first_speed) / 2)))
-    return miss / (3.0 + 0.7 * size + 0.25 * pace * gap) + 0.5 * ratio + tint / 120.0 + 0.2 * gap / 15.0
-
-
-def _colour(trail: Trail) -> np.ndarray:
-    return np.median([o.colour for o in trail.observations], axis=0)
+    miss = float(np.hypot(*(leap - gap * (speed_a + speed_b) / 2)))
+    smooth = miss / (3.0 + 0.7 * size + 0.25 * pace * gap)
+    stayed = float(np.hypot(*leap)) / (2.0 + 0.6 * size) + 0.2
+    return min(smooth, stayed) + 0.5 * ratio + tint / 120.0 + 0.2 * gap / 15.0
 
 
 def _end_speed(observations: list[Observation]) -> np.ndarray:
@@ -184,39 +251,124 @@ def _end_speed(observations: list[Observation]) -> np.ndarray:
     return (t @ (p - p.mean(0))) / max(float(t @ t), 1e-9) if len(t) > 1 else np.zeros(2)
 
 
-def _without_parts(trails: list[Trail]) -> list[Trail]:
-    """Drop limbs and fragments: what mostly hangs on a larger trail, unless it is a body of its own."""
-    kept = []
-    for trail in trails:
-        attached = np.mean([o.parent >= 0 for o in trail.observations])
-        own = is_round(trail) and extent(trail) > 2.0 * side(trail)
-        if attached > 0.5 and not own:
-            continue
-        kept.append(trail)
-    return kept
+def _gather(fragments: list[Body], frame_rate: float) -> list[Body]:
+    """Unite limbs, fragments and repeated strokes into bodies.
+
+    Two fragments belong together when they are near each other while both are seen and one is much the smaller, or
+    when one begins where the other has ended.
+    """
+    parent = list(range(len(fragments)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i]
+        return i
+
+    for i, a in enumerate(fragments):
+        for j in range(i + 1, len(fragments)):
+            if root(i) != root(j) and _belong(a, fragments[j], frame_rate):
+                parent[root(j)] = root(i)
+    groups: dict[int, list[Body]] = {}
+    for i, fragment in enumerate(fragments):
+        groups.setdefault(root(i), []).append(fragment)
+    return [_as_one(members) for members in groups.values()]
 
 
-def _without_shadows(trails: list[Trail]) -> list[Trail]:
+def _belong(a: Body, b: Body, frame_rate: float) -> bool:
+    common, ia, ib = np.intersect1d(a.frames, b.frames, return_indices=True)
+    shorter = min(len(a.frames), len(b.frames))
+    boxes_a, boxes_b = _boxes(a), _boxes(b)
+    if len(common) >= max(2, 0.25 * shorter):
+        reach = 0.25 * max(a.side, b.side) + 2.0
+        near = float((_gap(boxes_a[ia], boxes_b[ib]) < reach).mean())
+        unequal = min(a.area, b.area) < 0.4 * max(a.area, b.area)
+        return near > (0.5 if unequal else 0.85)
+    if a.first.frame > b.first.frame:
+        a, b, boxes_a, boxes_b = b, a, boxes_b, boxes_a
+    pause = b.first.frame - a.last.frame
+    if not -0.25 * shorter <= pause <= _REST_S * frame_rate:
+        return False
+    if np.abs(a.colour - b.colour).mean() > 60:
+        return False
+    return bool(_gap(boxes_a[-1:], boxes_b[:1])[0] < 0.3 * min(a.side, b.side))
+
+
+def _boxes(body: Body) -> np.ndarray:
+    """Boxes in world pixels [N, 4]: the camera's sway matters little between neighbours, its pan does."""
+    boxes = np.array([o.box for o in body.observations])
+    shift = body.points - np.array([o.centroid for o in body.observations])
+    return boxes + np.tile(shift, 2)
+
+
+def _gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distance between boxes [N, 4], zero where they overlap."""
+    apart = np.maximum(0.0, np.maximum(a[:, :2] - b[:, 2:], b[:, :2] - a[:, 2:]))
+    return np.hypot(apart[:, 0], apart[:, 1])
+
+
+def _as_one(members: list[Body]) -> Body:
+    """One body of several fragments: their union in every frame."""
+    if len(members) == 1:
+        return members[0]
+    by_frame: dict[int, list[Observation]] = {}
+    for member in members:
+        for o in member.observations:
+            by_frame.setdefault(o.frame, []).append(o)
+    return Body([_merge_observations(by_frame[f]) for f in sorted(by_frame)])
+
+
+def _merge_observations(parts: list[Observation]) -> Observation:
+    """The union of what was seen of one body in one frame; its flow is that of the fastest sizeable part."""
+    fresh = [o for o in parts if not o.held] or parts
+    largest = max(fresh, key=lambda o: o.area)
+    if len(fresh) == 1:
+        return replace(largest, parent=-1)
+    boxes = np.array([o.box for o in fresh])
+    x0, y0 = np.floor(boxes[:, :2].min(0)).astype(int)
+    x1, y1 = np.ceil(boxes[:, 2:].max(0)).astype(int)
+    union = np.zeros((int(y1 - y0), int(x1 - x0)), bool)
+    for o in fresh:
+        top, left = o.origin[1] - y0, o.origin[0] - x0
+        h, w = o.shape
+        window = union[max(0, top) : top + h, max(0, left) : left + w]
+        window |= o.mask[max(0, -top) :, max(0, -left) :][: window.shape[0], : window.shape[1]]
+    whole = [o for o in fresh if o.parent < 0 or o is largest]
+    weights = np.array([o.area for o in whole])
+    weights = weights / weights.sum()
+    moving = [o for o in fresh if o.flow is not None and o.area > 0.03 * largest.area]
+    flow = max(moving, key=lambda o: float(np.hypot(*o.flow)) * o.area**0.25).flow if moving else None
+    world = weights @ np.array([o.world for o in whole])
+    centroid = weights @ np.array([o.centroid for o in whole])
+    return replace(
+        largest,
+        world=(float(world[0]), float(world[1])),
+        centroid=(float(centroid[0]), float(centroid[1])),
+        box=(float(x0), float(y0), float(x1), float(y1)),
+        area=float(union.sum()),
+        border=any(o.border for o in whole),
+        origin=(int(x0), int(y0)),
+        shape=union.shape,
+        bits=np.packbits(union),
+        flow=flow,
+        parent=-1,
+    )
+
+
+def _without_shadows(bodies: list[Body]) -> list[Body]:
     """Drop pure darkenings that move along with something else."""
-    kept = []
-    for trail in trails:
-        dark = float(np.median([o.shadow for o in trail.observations]))
-        if dark > 0.7 and any(_together(trail, other) for other in trails if other is not trail):
-            continue
-        kept.append(trail)
-    return kept
+    return [
+        b for b in bodies if not (b.shadow > 0.7 and any(_together(b, other) for other in bodies if other is not b))
+    ]
 
 
-def _together(shadow: Trail, other: Trail) -> bool:
-    """Whether two trails share their times and their horizontal motion."""
-    if float(np.median([o.shadow for o in other.observations])) > 0.5:
+def _together(shadow: Body, other: Body) -> bool:
+    """Whether two bodies share their times and their horizontal motion."""
+    if other.shadow > 0.5:
         return False
-    fa, pa = path(shadow)
-    fb, pb = path(other)
-    common, ia, ib = np.intersect1d(fa, fb, return_indices=True)
-    if len(common) < 0.6 * len(fa) or len(common) < 4:
+    common, ia, ib = np.intersect1d(shadow.frames, other.frames, return_indices=True)
+    if len(common) < 0.6 * len(shadow.frames) or len(common) < 4:
         return False
-    x, y = pa[ia, 0], pb[ib, 0]
+    x, y = shadow.points[ia, 0], other.points[ib, 0]
     if np.ptp(y) < 2.0:
         return True
     return float(np.corrcoef(x, y)[0, 1]) > 0.8
