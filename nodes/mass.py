@@ -28,10 +28,10 @@ class PavasManualMass(io.ComfyNode):
                     "masses",
                     default="",
                     multiline=True,
-                    placeholder="ball = 0.6 rubber\n* = 1",
+                    placeholder="ball-1 = 0.6 rubber\n* = 1",
                     tooltip=(
-                        "One line an object: its id or name, =, kilograms, and a material if you like; * stands for "
-                        "all others. Empty = table or size."
+                        "One line an object: its id or name, =, and kilograms (or 450 g), a material, both, or a thing "
+                        "such as basketball; * stands for all others. Empty = table or size."
                     ),
                 ),
                 Velocity.Input(

@@ -47,7 +47,7 @@ class PavasPlanarVelocity(io.ComfyNode):
                     "known_size",
                     default="",
                     multiline=True,
-                    placeholder="ball = 0.22",
+                    placeholder="ball-1 = 0.22",
                     tooltip="One line an object: its id or name, =, diameter in metres. Empty = none known.",
                 ),
                 _time_scale_input(),
@@ -115,7 +115,7 @@ class PavasManualVelocity(io.ComfyNode):
                     "curves",
                     default="",
                     multiline=True,
-                    placeholder="ball = 0:0 0.5:4.9 0.5:3.1 1.1:3.1",
+                    placeholder="ball-1 = 0:0 0.5:4.9 0.5:3.1 1.1:3.1",
                     tooltip=(
                         "One line an object: its id or name, =, then points seconds:metres-a-second. The same time "
                         "twice is a sudden change: an impact."

@@ -63,14 +63,14 @@ class Graph(dict):
         return {self[name]["class_type"] for name in names}
 
 
-class EventStream:
-    """The server's WebSocket, read only (RFC 6455, text frames)."""
+class JsonSocket:
+    """A WebSocket that carries JSON (RFC 6455, text frames)."""
 
-    def __init__(self, port: int, client_id: str):
+    def __init__(self, port: int, path: str):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
-            f"GET /ws?clientId={client_id} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         self._buffer = b""
@@ -80,7 +80,15 @@ class EventStream:
         if b" 101 " not in head.split(b"\r\n", 1)[0]:
             raise ConnectionError(head.decode(errors="replace"))
 
-    def next_event(self, timeout_s: float) -> dict[str, Any] | None:
+    def send(self, message: Any) -> None:
+        """Send one message."""
+        data = json.dumps(message).encode()
+        size = len(data)
+        length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack(">H", size) if size < 65536 else None
+        # A mask of zeros is a valid mask and leaves the data as it is.
+        self._socket.sendall(b"\x81" + (length or b"\xff" + struct.pack(">Q", size)) + b"\0\0\0\0" + data)
+
+    def receive(self, timeout_s: float) -> dict[str, Any] | None:
         """The next text message, or None after ``timeout_s`` without one."""
         deadline = time.monotonic() + timeout_s
         message = b""
@@ -226,7 +234,7 @@ class ComfyServer:
         ``seconds`` is the time from the start, or from the cancel, to the end.
         """
         client_id, prompt_id = str(uuid.uuid4()), str(uuid.uuid4())
-        events = EventStream(self.port, client_id)
+        events = JsonSocket(self.port, f"/ws?clientId={client_id}")
         try:
             status, reply = self.post("/prompt", {"prompt": prompt, "client_id": client_id, "prompt_id": prompt_id})
             if status != 200 or reply["node_errors"]:
@@ -238,10 +246,10 @@ class ComfyServer:
         run.outputs = history.get(prompt_id, {}).get("outputs", {})
         return run
 
-    def _follow(self, events: EventStream, run: Run, interrupt_at: str | None) -> Run:
+    def _follow(self, events: JsonSocket, run: Run, interrupt_at: str | None) -> Run:
         began = time.monotonic()
         while True:
-            event = events.next_event(RUN_LIMIT_S)
+            event = events.receive(RUN_LIMIT_S)
             if event is None:
                 raise TimeoutError(f"Nothing happened for {RUN_LIMIT_S} s:\n{self.log()[-3000:]}")
             kind, data = event["type"], event["data"]

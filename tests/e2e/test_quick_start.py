@@ -62,7 +62,7 @@ def test_quick_start_makes_a_video_that_sounds_at_its_impacts(comfy, quick_start
     assert video_packets(path) == video_packets(example), "the pictures are copied untouched"
 
     scene = json.loads((comfy.base / "output" / run.outputs[physics]["text"][0]).read_text())
-    impacts = [impact["time_s"] for impact in scene["impacts"]]
+    impacts = [impact["time_s"] for impact in scene["value"]["impacts"]]
     assert impacts, "the example clip has impacts"
     samples, rate = sound_of(path)
     loudness = np.array([np.abs(block).max() for block in np.array_split(samples, len(samples) // (rate // 200))])

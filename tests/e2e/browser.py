@@ -1,0 +1,108 @@
+"""Chromium without a window, driven over its DevTools protocol."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.comfy_client import JsonSocket
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+    "--window-size=1920,1200",
+)
+START_LIMIT_S = 60
+
+
+def chromium() -> str | None:
+    """The browser's path, where there is one."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Browser:
+    """One page of a fresh browser."""
+
+    def __init__(self, program: str, profile: Path):
+        self._process = subprocess.Popen(
+            [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        port_file = profile / "DevToolsActivePort"
+        deadline = time.monotonic() + START_LIMIT_S
+        while not (port_file.exists() and port_file.read_text().count("\n")):
+            if time.monotonic() > deadline:
+                raise TimeoutError("Chromium did not start.")
+            time.sleep(0.1)
+        port = int(port_file.read_text().split("\n", 1)[0])
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as reply:
+            page = next(target for target in json.load(reply) if target["type"] == "page")
+        self._socket = JsonSocket(port, "/" + page["webSocketDebuggerUrl"].split("/", 3)[3])
+        self._sent = 0
+
+    def _call(self, method: str, limit_s: float = 60, **parameters: Any) -> dict[str, Any]:
+        self._sent += 1
+        self._socket.send({"id": self._sent, "method": method, "params": parameters})
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            message = self._socket.receive(deadline - time.monotonic())
+            if message is not None and message.get("id") == self._sent:
+                if "error" in message:
+                    raise RuntimeError(f"{method}: {message['error']}")
+                return message["result"]
+        raise TimeoutError(method)
+
+    def open(self, url: str) -> None:
+        """Go to ``url``."""
+        self._call("Page.navigate", url=url)
+
+    def run(self, script: str, limit_s: float = 60) -> Any:
+        """The JSON value of a JavaScript expression, awaited where it is a promise."""
+        answer = self._call(
+            "Runtime.evaluate", limit_s, expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
+        if "exceptionDetails" in answer:
+            raise RuntimeError(json.dumps(answer["exceptionDetails"])[:2000])
+        return answer["result"].get("value")
+
+    def wait_for(self, script: str, limit_s: float = 90) -> Any:
+        """Repeat ``script`` until it gives something true, and return that."""
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            try:
+                value = self.run(script)
+            except RuntimeError:
+                value = None  # the page is still loading
+            if value:
+                return value
+            time.sleep(0.2)
+        raise TimeoutError(f"{script} stayed false for {limit_s} s")
+
+    def press(self, key: str) -> None:
+        """Press and release a key."""
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+    def screenshot(self, path: Path) -> None:
+        """Write what the page shows as PNG."""
+        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
+
+    def close(self) -> None:
+        """End the browser."""
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait(20)
