@@ -19,15 +19,15 @@ from pavas_core.physics.types import Impact, Scene
 from pavas_core.runtime import Runtime
 
 from .materials import MATERIALS, Material, words_to_material
-from .render import band_energy, burst_energy, click, place, sinusoids, texture_noise
-from .room import find_room, room_tone, tail_bank
+from .render import band_energy, burst_energy, click, sinusoids, texture_noise
+from .room import add_echoes, find_room, room_tone, tail_bank
 from .voices import Voice, generator, impact_voices
 
 FULL_SCALE_PA = 28.0
 """Sound pressure at 1 m that is 0 dBFS: 0.5 kg of unknown stuff at 2 m/s onto concrete peaks at -12 dBFS."""
 ROOM_TONE_DB = -74.0
 ROOM_STEM = "room"
-_AUDIBLE_PA = FULL_SCALE_PA * 10.0 ** (-110.0 / 20.0)
+_AUDIBLE_PA = FULL_SCALE_PA * 10.0 ** (-105.0 / 20.0)
 
 _log = logging.getLogger("pavas")
 
@@ -49,6 +49,16 @@ class _Listener:
     channels: int
     samples: int
     room: str
+
+
+@dataclass(frozen=True)
+class _Stem:
+    """Pressure of one object so far."""
+
+    direct: np.ndarray
+    """float64 [samples] before the room."""
+    heard: np.ndarray
+    """float64 [channels, samples]."""
 
 
 def synthesize_impacts(
@@ -74,13 +84,13 @@ def synthesize_impacts(
         raise PavasError(f"The modal engine makes 1 or 2 channels, not {channels}; choose mono or stereo.")
     if not 4000 <= sample_rate <= 384000:
         raise PavasError(f"A sample rate of {sample_rate} Hz is out of range; choose 4000 to 384000 Hz.")
-    find_room(room)
+    acoustics = find_room(room)
     runtime = runtime or Runtime()
     samples = max(0, round(scene.duration_s * sample_rate))
     listener = _Listener(sample_rate, channels, samples, room)
     ground = _surface(floor)
     bodies = {body.object.id: body for body in scene.bodies}
-    sums = {key: np.zeros((channels, samples)) for key in bodies}
+    sums = {key: _Stem(np.zeros(samples), np.zeros((channels, samples))) for key in bodies}
     impacts = sorted(scene.impacts, key=lambda impact: (impact.time_s, impact.id))
     for index, impact in enumerate(impacts):
         runtime.step("sound", index, len(impacts))
@@ -90,12 +100,19 @@ def synthesize_impacts(
             continue
         rng = generator(seed, impact.id)
         for voice in impact_voices(impact, bodies, ground, seed, rng):
-            wave = _wave(voice, impact, start, listener, rng)
-            sums[voice.stem][:, start : start + wave.shape[1]] += wave
+            stem = sums[voice.stem]
+            dry = _dry(voice, impact, start, listener, rng)
+            stem.direct[start : start + dry.size] += dry
+            stem.heard[:, start : start + dry.size] += _pan(impact.position[0], channels)[:, None] * dry
+            tail = _tail(voice, listener, samples - start)
+            stem.heard[:, start : start + tail.shape[1]] += tail
     runtime.step("sound", len(impacts), len(impacts))
 
     gain = 10.0 ** (output_gain_db / 20.0)
-    stems = {key: (gain / FULL_SCALE_PA * wave).astype(np.float32) for key, wave in sums.items()}
+    stems = {}
+    for key, stem in sums.items():
+        add_echoes(stem.heard, stem.direct, acoustics, sample_rate)
+        stems[key] = (gain / FULL_SCALE_PA * stem.heard).astype(np.float32)
     if room_tone_db is None:
         stems[ROOM_STEM] = np.zeros((channels, samples), np.float32)
     else:
@@ -118,8 +135,8 @@ def _check(impact: Impact, bodies: dict) -> None:
         raise PhysicsError(f"Impact '{impact.id}' has a time, impulse or speed that is not a number; correct it.")
 
 
-def _wave(voice: Voice, impact: Impact, start: int, listener: _Listener, rng: np.random.Generator) -> np.ndarray:
-    """Pressure [channels, T] of a voice in the room, from sample ``start`` of the clip on."""
+def _dry(voice: Voice, impact: Impact, start: int, listener: _Listener, rng: np.random.Generator) -> np.ndarray:
+    """Pressure [T] of a voice at 1 m without a room, from sample ``start`` of the clip on."""
     rate, limit = listener.sample_rate, listener.samples - start
     offset = max(0.0, start / rate - impact.time_s)
     parts = [
@@ -129,26 +146,24 @@ def _wave(voice: Voice, impact: Impact, start: int, listener: _Listener, rng: np
     if voice.noise_pa > 0.0:
         attack = min(voice.contact_s, voice.texture.duration_s / 4)
         parts.append(texture_noise(voice.noise_pa, voice.texture, attack, offset, rate, rng)[:limit])
-    dry = np.zeros(max(part.size for part in parts))
-    for part in parts:
+    parts.sort(key=len)
+    dry = parts[-1]
+    for part in parts[:-1]:
         dry[: part.size] += part
+    return dry
 
-    room = find_room(listener.room)
-    gains = _pan(impact.position[0], listener.channels)
-    wet = place(dry, gains, room, rate, limit)
+
+def _tail(voice: Voice, listener: _Listener, limit: int) -> np.ndarray:
+    """Reverberation [channels, T] that a voice leaves in the room."""
+    room, rate = find_room(listener.room), listener.sample_rate
     if room.t60_s <= 0.0:
-        return wet
+        return np.zeros((listener.channels, 0))
     energy = band_energy(voice.modes, room, rate)
     energy += burst_energy(voice.click_pa**2 * voice.click_s / 2, 0.3 / voice.click_s, 2.0 / voice.click_s)
     noise = (voice.noise_pa / 3.0) ** 2 * voice.texture.duration_s / 2
     energy += burst_energy(noise, voice.texture.low_hz, voice.texture.high_hz)
     levels = np.sqrt(energy * rate * 10.0 ** (room.tail_db / 10.0)).astype(np.float32)
-    bank = tail_bank(listener.room, rate)[:, : gains.size, :limit]
-    tail = np.tensordot(levels, bank, 1)
-    if wet.shape[1] < tail.shape[1]:
-        wet = np.pad(wet, ((0, 0), (0, tail.shape[1] - wet.shape[1])))
-    wet[:, : tail.shape[1]] += tail
-    return wet
+    return np.tensordot(levels, tail_bank(listener.room, rate), 1)[: listener.channels, :limit]
 
 
 def _surface(floor: str) -> Material:

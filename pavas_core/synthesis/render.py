@@ -44,8 +44,8 @@ def sinusoids(
             continue
         blocks = math.ceil(lengths[group].max() / _BLOCK)
         starts = np.arange(blocks)[:, None] * _BLOCK + offset_s * sample_rate
-        coarse = amplitude[group] * np.exp(pole[group] * starts)
-        fine = np.exp(pole[group][:, None] * within)
+        coarse = (amplitude[group] * np.exp(pole[group] * starts)).astype(np.complex64)
+        fine = np.exp(pole[group][:, None] * within).astype(np.complex64)
         wave = coarse.real @ fine.imag + coarse.imag @ fine.real
         total[: blocks * _BLOCK] += wave.reshape(-1)
     rise = min(total.size, max(0, math.ceil((attack_s - offset_s) * sample_rate)))
@@ -83,20 +83,6 @@ def texture_noise(
     envelope *= np.sin(0.5 * math.pi * np.minimum(time / attack_s, 1.0)) ** 2
     rms = math.sqrt((1 - high) * (1 + high**2) / (1 + high) ** 3)
     return peak_pa / (3.0 * rms) * band * envelope
-
-
-def place(dry: np.ndarray, gains: np.ndarray, room: Room, sample_rate: int, max_samples: int) -> np.ndarray:
-    """``dry`` [T] with its early reflections at each channel's ``gains`` [channels], float64 [channels, T']."""
-    delays = [round(delay * sample_rate) for delay, _, _ in room.echoes]
-    length = min(dry.size + max(delays, default=0), max_samples)
-    out = np.zeros((gains.size, length))
-    direct = dry[:length]
-    out[:, : direct.size] = gains[:, None] * direct
-    for delay, (_, left, right) in zip(delays, room.echoes, strict=True):
-        echo = dry[: max(0, length - delay)]
-        levels = np.array([left, right]) if gains.size == 2 else np.array([0.5 * (left + right)])
-        out[:, delay : delay + echo.size] += levels[:, None] * echo
-    return out
 
 
 def band_energy(modes: Modes, room: Room, sample_rate: int) -> np.ndarray:

@@ -43,6 +43,18 @@ def find_room(name: str) -> Room:
     return ROOMS[name]
 
 
+def add_echoes(heard: np.ndarray, direct: np.ndarray, room: Room, sample_rate: int) -> None:
+    """Add the early reflections of ``direct`` [T] to ``heard`` [channels, T] in place.
+
+    Sample by sample from earlier samples only, so a change never reaches what sounded before it.
+    """
+    for delay_s, left, right in room.echoes:
+        delay = round(delay_s * sample_rate)
+        levels = (left, right) if heard.shape[0] == 2 else (0.5 * (left + right),)
+        for channel, level in zip(heard, levels, strict=True):
+            channel[delay:] += level * direct[: max(0, direct.size - delay)]
+
+
 def band_t60_s(room: Room) -> np.ndarray:
     """Reverberation time per octave band [7], seconds: walls and air absorb the highs."""
     return room.t60_s * np.array([1.1, 1.05, 1.0, 0.95, 0.85, 0.65, 0.4])
@@ -52,7 +64,7 @@ def band_t60_s(room: Room) -> np.ndarray:
 def tail_bank(name: str, sample_rate: int) -> np.ndarray:
     """Decaying octave-band noises of unit energy, float32 [bands, 2, samples]; the same for every clip."""
     room = find_room(name)
-    length = int(1.1 * room.t60_s * sample_rate)
+    length = int(0.9 * room.t60_s * sample_rate)
     rng = np.random.default_rng(20140)
     noise = np.fft.rfft(rng.standard_normal((2, length)))
     frequency = np.fft.rfftfreq(length, 1.0 / sample_rate)
