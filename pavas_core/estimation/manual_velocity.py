@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from pavas_core.errors import PhysicsError
-from pavas_core.physics.types import MAX_SPEED_MPS, Break, MovingObject, ObjectSet, Velocity, VelocitySet
+from pavas_core.physics.names import find_objects
+from pavas_core.physics.types import Break, MovingObject, ObjectSet, Velocity, VelocitySet
+from pavas_core.physics.validate import check_factor, check_speed_mps, check_time_s
 
 DEFAULT_RATE_HZ = 25.0
 """Time grid where the objects bring no tracks."""
@@ -22,8 +22,7 @@ def manual_velocity(curves: str, objects: ObjectSet, *, time_scale: float = 1.0)
     an object that is not there, a line that cannot be read, times that go back or lie outside the clip, and
     impossible speeds.
     """
-    if not (math.isfinite(time_scale) and time_scale > 0):
-        raise PhysicsError(f"time_scale is {time_scale:g}: give a number above 0, such as 0.25 for slow motion.")
+    check_factor(time_scale, "time_scale")
     velocities: dict[str, Velocity] = {}
     for line in filter(None, (text.strip() for text in curves.splitlines())):
         name, separator, text = line.partition("=")
@@ -39,17 +38,10 @@ def manual_velocity(curves: str, objects: ObjectSet, *, time_scale: float = 1.0)
 
 
 def _find(name: str, objects: ObjectSet) -> MovingObject:
-    """The one object of that id, alias or name."""
-    wanted = name.casefold()
-    for keys in (lambda one: [one.id], lambda one: one.aliases, lambda one: [one.name]):
-        found = [one for one in objects.objects if wanted in [key.casefold() for key in keys(one)]]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise PhysicsError(f"{name!r} means several objects: use one of {', '.join(one.id for one in found)}.")
-    raise PhysicsError(
-        f"There is no object {name!r}: there are {', '.join(one.id for one in objects.objects) or 'none'}."
-    )
+    found, _ = find_objects(name, objects.objects)
+    if len(found) > 1:
+        raise PhysicsError(f"{name!r} means several objects: use one of {', '.join(one.id for one in found)}.")
+    return found[0]
 
 
 def _points(text: str, object_id: str, duration_s: float) -> list[tuple[float, float]]:
@@ -61,14 +53,8 @@ def _points(text: str, object_id: str, duration_s: float) -> list[tuple[float, f
             raise PhysicsError(
                 f"{part!r} in the speed curve of {object_id} is no seconds:metres-a-second pair."
             ) from None
-        if not 0 <= time_s <= duration_s:
-            raise PhysicsError(
-                f"The speed curve of {object_id} has a point at {time_s:g} s, outside the clip's {duration_s:g} s."
-            )
-        if not 0 <= speed_mps <= MAX_SPEED_MPS:
-            raise PhysicsError(
-                f"The speed of {object_id} is {speed_mps:g} m/s at {time_s:g} s: give 0 to {MAX_SPEED_MPS:g}."
-            )
+        check_time_s(time_s, duration_s, f"a point of the speed curve of {object_id}")
+        check_speed_mps(speed_mps, object_id)
         if points and (time_s < points[-1][0] or [point[0] for point in points[-2:]] == [time_s, time_s]):
             raise PhysicsError(
                 f"The times of the speed curve of {object_id} must rise, a jump excepted, at {time_s:g} s."
