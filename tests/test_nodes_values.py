@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import io
+import json
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from pavas_core.audio import Audio
 from pavas_core.errors import MediaError, PavasError, PhysicsError
 from pavas_core.estimation.manual_velocity import manual_velocity
 from pavas_core.physics.types import MovingObject, ObjectSet, Track, TrackSet
+from pavas_core.video.clip import iter_frames, read_audio
 from tests import comfy_double
 
 torch = pytest.importorskip("torch")
@@ -113,8 +118,6 @@ def test_audio_that_is_not_one_sound_is_refused(pack, audio):
 
 def test_tensor_videos_keep_rate_sound_and_pictures(pack):
     _, module = pack
-    from pavas_core.video.clip import iter_frames, read_audio
-
     images = torch.rand(12, 20, 30, 4)
     sound = {"waveform": torch.full((1, 1, 24000), 0.25), "sample_rate": 48000}
     video = comfy_double.VideoFromComponents(comfy_double.VideoComponents(images, Fraction(24), sound))
@@ -256,3 +259,62 @@ def test_masks_follow_the_tracks_in_the_pictures_proportions():
         union_masks(tracks, ["c"])
     with pytest.raises(PhysicsError, match="no masks"):
         union_masks(replace(tracks, tracks=(base,)))
+
+
+def _write_clip(target, seconds: float = 2.0) -> None:
+    import av
+
+    with av.open(target, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=20)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(round(20 * seconds)):
+            picture = np.full((48, 64, 3), index * 5, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_trims_of_files_and_of_bytes_are_honoured(pack, in_memory):
+    comfy, module = pack
+    source = io.BytesIO() if in_memory else str(comfy.input / "clip.mp4")
+    _write_clip(source)
+    if in_memory:
+        source.seek(100)
+    clip = module("convert").clip_of(comfy_double.VideoFromFile(source, start_time=0.5, duration=1.0))
+    assert (clip.start_s, clip.duration_s) == (0.5, 1.0)
+    first = next(iter_frames(clip))
+    assert first.time_s == pytest.approx(0, abs=1e-6)
+    assert abs(float(first.image.mean()) - 50) < 5
+
+
+def test_a_graph_from_file_to_file(pack):
+    comfy, module = pack
+    _write_clip(str(comfy.input / "clip.mp4"))
+    video = module("video")
+    (clip,) = video.PavasLoadVideo.execute("clip.mp4", 0.0, 0.0).args
+    click = torch.zeros(1, 1, 96000)
+    click[..., 48000] = 0.5
+    saved = video.PavasSaveVideo.execute(
+        clip, {"waveform": click, "sample_rate": 48000}, "shots/take", False, 0.0, "auto", True
+    )
+    written, name = saved.args
+    path = Path(written.get_stream_source())
+    assert path == comfy.output / "shots" / path.name
+    assert name == f"shots/{path.name}"
+    assert saved.ui["images"] == [{"filename": path.name, "subfolder": "shots", "type": "output"}]
+    assert "pictures copied" in saved.ui["text"][0]
+    sound = read_audio(module("convert").clip_of(written))
+    assert np.abs(sound.waveform).argmax() / sound.sample_rate == pytest.approx(1.0, abs=0.005)
+
+
+def test_the_workflow_is_stored_unless_switched_off(pack):
+    _, module = pack
+    save = module("video")
+    hidden = SimpleNamespace(prompt={"1": {"class_type": "PavasLoadVideo"}}, extra_pnginfo={"workflow": {"nodes": []}})
+    tags = save._workflow_metadata(hidden)
+    assert {name: json.loads(text) for name, text in tags.items()} == {
+        "prompt": hidden.prompt,
+        "workflow": {"nodes": []},
+    }
+    sys.modules["comfy.cli_args"].args.disable_metadata = True
+    assert save._workflow_metadata(hidden) is None
