@@ -9,8 +9,8 @@ import numpy as np
 _SAMPLES = 21
 _SHORT_STEP_S = 0.125
 _SHORT_SAMPLES = 7
-_MAX_REGIONS = 24
-_MAX_PARTS = 12
+_MAX_REGIONS = 20
+_MAX_PARTS = 8
 _MIN_AREA = 3
 _PART_GRADIENTS = (18, 40)
 _PART_ROUNDNESS = 0.9
@@ -218,28 +218,22 @@ def find_regions(canvas: Canvas, index: int, background: Background, recent: np.
         recent_excess[~background.known] = 0
     fast = recent_excess > 0
     found = _regions(image, still, difference, excess, fast, background, inside, _MAX_REGIONS)
-    parts = _regions(image, still, recent_difference, recent_excess, fast, background, inside, _MAX_PARTS)
-    parts += _round_parts(image, recent_difference, fast, inside, [p for p in parts if p.area > 60])
     owner = np.full(difference.shape, -1, np.int16)
     for i, d in enumerate(found):
         h, w = d.mask.shape
         owner[d.y0 : d.y0 + h, d.x0 : d.x0 + w][d.mask] = i
-    for part in parts:
-        h, w = part.mask.shape
-        below = owner[part.y0 : part.y0 + h, part.x0 : part.x0 + w][part.mask]
-        below = below[below >= 0]
-        if not below.size:
-            if part.area >= 6:
-                found.append(part)
-            continue
-        parent = int(np.bincount(below).argmax())
-        if part.area < 0.6 * found[parent].area:
-            found.append(replace(part, parent=parent))
-    return found
+    parts = _regions(image, still, recent_difference, recent_excess, fast, background, inside, _MAX_PARTS, found, owner)
+    large = [d for d in found if d.fast * d.area > 60]
+    return found + parts + _round_parts(image, recent_difference, fast, inside, large, owner)
 
 
 def _round_parts(
-    image: np.ndarray, difference: np.ndarray, fast: np.ndarray, inside: np.ndarray | None, within: list[Detection]
+    image: np.ndarray,
+    difference: np.ndarray,
+    fast: np.ndarray,
+    inside: np.ndarray | None,
+    within: list[Detection],
+    owner: np.ndarray,
 ) -> list[Detection]:
     """Round patches of even colour inside large fast regions: a ball in front of, or touching, a body.
 
@@ -250,13 +244,14 @@ def _round_parts(
     out: list[Detection] = []
     for region in within:
         h, w = region.mask.shape
+        moving = region.mask & fast[region.y0 : region.y0 + h, region.x0 : region.x0 + w]
         area = int(region.area)
         crop = image[region.y0 : region.y0 + h, region.x0 : region.x0 + w]
         red, green, blue = cv2.split(cv2.morphologyEx(crop, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)))
         gradient = cv2.max(cv2.max(red, green), blue)
         places: list[tuple[float, float, float]] = []
         for level in _PART_GRADIENTS:
-            calm = (region.mask & (gradient < level)).astype(np.uint8)
+            calm = (moving & (gradient < level)).astype(np.uint8)
             count, labels, stats, _ = cv2.connectedComponentsWithStats(calm, connectivity=4)
             for i in range(1, count):
                 x, y, pw, ph, size = (int(v) for v in stats[i])
@@ -270,13 +265,14 @@ def _round_parts(
                     crop[top : y + ph + 1, left : x + pw + 1], difference, fast, region.x0 + left, region.y0 + top,
                     patch, 0.0, inside, image.shape[:2],
                 )  # fmt: skip
-                if part.roundness < _PART_ROUNDNESS or part.aspect > _PART_ASPECT or part.fast < 0.6:
+                if part.roundness < _PART_ROUNDNESS or part.aspect > _PART_ASPECT:
                     continue
                 cx, cy = part.centroid
                 if any(np.hypot(cx - a, cy - b) < 0.3 * np.sqrt(c) for a, b, c in places):
                     continue
                 places.append((cx, cy, part.area))
-                out.append(part)
+                x, y = int(cx), int(cy)
+                out.append(replace(part, parent=int(owner[min(y, owner.shape[0] - 1), min(x, owner.shape[1] - 1)])))
     return sorted(out, key=lambda d: -d.area)[:_MAX_PARTS]
 
 
@@ -289,7 +285,10 @@ def _regions(
     background: Background,
     inside: np.ndarray | None,
     most: int,
+    wholes: list[Detection] | None = None,
+    owner: np.ndarray | None = None,
 ) -> list[Detection]:
+    """Connected regions, the largest first; given ``wholes``, only those that are but a part of one of these."""
     import cv2
 
     mask = (excess > 0).astype(np.uint8)
@@ -307,9 +306,15 @@ def _regions(
             continue
         if area >= 12 and peak < 4:
             continue
+        parent = -1
+        if wholes is not None and owner is not None:
+            below = owner[y : y + h, x : x + w][region]
+            below = below[below >= 0]
+            parent = int(np.bincount(below).argmax()) if below.size else -1
+            if area < 6 or (parent >= 0 and area >= 0.6 * wholes[parent].area):
+                continue
         detection = _describe(image, still, difference, fast, x, y, region, inside)
-        if detection is not None:
-            out.append(detection)
+        out.append(replace(detection, parent=parent))
     return out
 
 
@@ -322,13 +327,17 @@ def _describe(
     y: int,
     region: np.ndarray,
     inside: np.ndarray | None,
-) -> Detection | None:
+) -> Detection:
     """Measure one region; its attached shadow is cut off first."""
     import cv2
 
     h, w = region.shape
     crop, behind = image[y : y + h, x : x + w], still[y : y + h, x : x + w]
-    shade = _shadow(crop, behind) & region
+    thin = 2 if region.size > 3000 else 1
+    shade = _shadow(crop[::thin, ::thin], behind[::thin, ::thin])
+    if thin > 1:
+        shade = shade.repeat(thin, axis=0)[:h].repeat(thin, axis=1)[:, :w]
+    shade &= region
     shadow = float(shade.sum()) / float(region.sum())
     if 0.0 < shadow < 0.85 and region.sum() > 30:
         core = cv2.morphologyEx((region & ~shade).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -363,13 +372,14 @@ def measure(
     area = float(region.sum())
     values = difference[y : y + h, x : x + w][region].astype(np.float32)
     # Contrast over its own upper level approximates coverage: motion blur counts with its true share.
-    full = max(1.0, float(np.percentile(values, 75)))
+    rank = int(0.75 * (len(values) - 1))
+    full = max(1.0, float(np.partition(values, rank)[rank]))
     weight = np.minimum(values / full, 1.0)
     rows, cols = np.nonzero(region)
     total = float(weight.sum())
     cx = float((weight * (cols + 0.5)).sum() / total) + x
     cy = float((weight * (rows + 0.5)).sum() / total) + y
-    colour = crop[region].mean(axis=0)
+    colour = crop[region].sum(axis=0, dtype=np.float64) / area
     if inside is None:
         border = x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
     else:

@@ -171,10 +171,11 @@ def _process(
 
     def near(i: int) -> bool:
         moved = camera.apply(camera.compose(reference, shown[i].pose), centre) - centre
-        return bool((np.abs(moved) / [width, height]).max() < _WINDOW_SHIFT + 0.2)
+        return bool((np.abs(moved) / [width, height]).max() < _WINDOW_SHIFT + 0.1)
 
     first, last = start, end
-    while first > max(0, start - _BEFORE_FRAMES) and near(first - 1):
+    roaming = end - start < min(_WINDOW_FRAMES, len(shown) - start)
+    while first > max(0, start - (after if roaming else _BEFORE_FRAMES)) and near(first - 1):
         first -= 1
     while last < min(len(shown), end + after) and near(last):
         last += 1
@@ -265,8 +266,19 @@ def _track(object_id: str, body: Body, analysis: _Analysis, width: int, height: 
                 interval = analysis.times_s[o.frame] - analysis.times_s[before.frame]
                 flow[o.frame - 1] = step[0] * sx / interval, step[1] * sy / interval
         before = o
+    if not body.round:
+        truncated |= _unsteady(area)
     packed = _pack(body, count, analysis.height, analysis.width)
     return Track(object_id, visible, boxes, centroids, area, truncated, flow, packed, _confidence(body))
+
+
+def _unsteady(area: np.ndarray) -> np.ndarray:
+    """Frames where a jointed body shows much more or less of itself than around them: its centroid jumps."""
+    out = np.zeros(len(area), bool)
+    for i in np.flatnonzero(np.isfinite(area)):
+        usual = np.nanmedian(area[max(0, i - 3) : i + 4])
+        out[i] = abs(np.log(area[i] / usual)) > 0.25
+    return out
 
 
 def _pack(body: Body, count: int, height: int, width: int) -> PackedMasks:

@@ -10,7 +10,9 @@ from pavas_core.estimation.linking import Observation, Trail
 
 _JOIN_S = 0.8
 _REST_S = 3.0
+_JOIN_COST = 1.2
 _ROUND = 0.82
+_PROMINENCE = 0.1
 _MOST_TRAILS = 120
 
 
@@ -55,7 +57,7 @@ class Body:
 
     def weight(self) -> float:
         """How much of the clip's motion this carries."""
-        return float(np.log1p(self.extent) * np.sqrt(len(self.observations)) * np.sqrt(self.side + 2.0))
+        return float(self.extent * np.sqrt(len(self.observations) * self.side))
 
 
 def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
@@ -72,10 +74,11 @@ def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
     if limbs:
         free = [f for f in free if not any(f is limb for limb in limbs)]
         groups = _gather(groups + limbs, frame_rate)
-    groups = [g for g in groups if _moves(g, frame_rate)]
     free = _without_doubles(free)
+    groups = [g for g in _without_covered(groups, free) if _moves(g, frame_rate)]
     moving = _without_shadows(free + groups)
     moving.sort(key=lambda b: -b.weight())
+    moving = [b for b in moving if b.weight() >= _PROMINENCE * moving[0].weight()]
     return sorted(moving[:most], key=lambda b: b.first.frame)
 
 
@@ -85,12 +88,30 @@ def _is_free(body: Body, frame_rate: float) -> bool:
     return body.round and body.extent > far * body.side and _moves(body, frame_rate)
 
 
+def _without_covered(groups: list[Body], free: list[Body]) -> list[Body]:
+    """Take from the groups what is but a free body seen again (with its shadow, say)."""
+    out = []
+    for group in groups:
+        taken: set[int] = set()
+        for body in free:
+            _, ia, ib = np.intersect1d(group.frames, body.frames, return_indices=True)
+            for i, k in zip(ia, ib, strict=True):
+                o, ball = group.observations[i], body.observations[k]
+                apart = np.hypot(o.world[0] - ball.world[0], o.world[1] - ball.world[1])
+                if apart < 0.7 * np.sqrt(o.area) and o.area < 2.5 * ball.area:
+                    taken.add(int(o.frame))
+        rest = [o for o in group.observations if o.frame not in taken]
+        if len(rest) >= 3:
+            out.append(Body(rest) if taken else group)
+    return out
+
+
 def _without_doubles(bodies: list[Body]) -> list[Body]:
     """Drop a shorter trail that spends much of its time on top of a longer one."""
     kept: list[Body] = []
     for body in sorted(bodies, key=lambda b: -len(b.frames)):
         for other in kept:
-            common, ia, ib = np.intersect1d(body.frames, other.frames, return_indices=True)
+            _, ia, ib = np.intersect1d(body.frames, other.frames, return_indices=True)
             apart = np.hypot(*(body.points[ia] - other.points[ib]).T)
             if (apart < 0.6 * max(body.side, other.side)).sum() > 0.4 * len(body.frames):
                 break
@@ -106,21 +127,21 @@ def _is_limb(body: Body, group: Body, frame_rate: float) -> bool:
     """
     if group.area < 3.0 * body.area:
         return False
-    common, ia, ib = np.intersect1d(body.frames, group.frames, return_indices=True)
-    if len(common) < 0.4 * len(body.frames):
-        return False
-    boxes = _boxes(group)[ib]
+    at = np.clip(np.searchsorted(group.frames, body.frames), 0, len(group.frames) - 1)
+    early = np.maximum(at - 1, 0)
+    at = np.where(np.abs(group.frames[early] - body.frames) < np.abs(group.frames[at] - body.frames), early, at)
+    close = np.abs(group.frames[at] - body.frames) <= 0.2 * frame_rate
+    boxes = _boxes(group)[at]
     margin = 0.1 * (boxes[:, 2:] - boxes[:, :2])
-    points = body.points[ia]
-    inside = ((points >= boxes[:, :2] - margin) & (points <= boxes[:, 2:] + margin)).all(axis=1)
-    if inside.mean() < 0.7 * len(common) / len(body.frames):
+    inside = close & ((body.points >= boxes[:, :2] - margin) & (body.points <= boxes[:, 2:] + margin)).all(axis=1)
+    if inside.mean() < 0.7:
         return False
+    if len(body.frames) < 0.4 * frame_rate:
+        return True
     span = max(4, round(0.6 * frame_rate))
-    reach = [
-        np.hypot(*np.ptp(body.points[i : i + span], axis=0)) for i in range(0, len(body.points) - span // 2, span // 2)
-    ]
+    starts = range(0, max(1, len(body.points) - span // 2), max(1, span // 2))
+    travel = float(np.median([np.hypot(*np.ptp(body.points[i : i + span], axis=0)) for i in starts]))
     across = float(np.median(np.hypot(*(boxes[:, 2:] - boxes[:, :2]).T)))
-    travel = float(np.median(reach)) if reach else 0.0
     return travel < max(1.2 * body.side, 0.12 * across) or body.area < 0.02 * group.area
 
 
@@ -147,9 +168,12 @@ def _steadiness(body: Body, span: int) -> float:
 
 
 def _moves(body: Body, frame_rate: float) -> bool:
-    if len(body.observations) < max(3, round(0.12 * frame_rate)):
+    count, life = len(body.observations), body.frames[-1] - body.frames[0] + 1
+    if count < max(3, round(0.15 * frame_rate)) or (count < 0.5 * life and count < 0.5 * frame_rate):
         return False
-    straight = _steadiness(body, max(3, round(0.12 * frame_rate)))
+    if body.area < 12 and (body.extent < 12 or count < 6):
+        return False
+    straight = _steadiness(body, max(3, round(0.17 * frame_rate)))
     if body.extent >= max(4.0, 0.6 * body.side) and straight > 0.6:
         return True
     # A large body partly out of the picture keeps its centroid; its pixels still flow.
@@ -207,7 +231,7 @@ def _join(bodies: list[Body], frame_rate: float) -> list[Body]:
         for j, b in enumerate(bodies):
             if i != j and 0 < b.first.frame - a.last.frame <= longest:
                 cost = _join_cost(a, b, b.first.frame - a.last.frame)
-                if cost < 1.0:
+                if cost < _JOIN_COST:
                     pairs.append((cost, i, j))
     after: dict[int, int] = {}
     before: dict[int, int] = {}
@@ -227,7 +251,7 @@ def _join(bodies: list[Body], frame_rate: float) -> list[Body]:
 
 
 def _join_cost(a: Body, b: Body, gap: int) -> float:
-    """Below one where two trails are likely one body on a smooth path, or one that rested."""
+    """Below ``_JOIN_COST`` where two trails are likely one body: on a smooth path, at rest, or struck."""
     ratio = abs(np.log(a.side / b.side))
     tint = float(np.abs(a.colour - b.colour).mean())
     if ratio > 0.5 or tint > 40.0:
@@ -240,7 +264,8 @@ def _join_cost(a: Body, b: Body, gap: int) -> float:
     miss = float(np.hypot(*(leap - gap * (speed_a + speed_b) / 2)))
     smooth = miss / (3.0 + 0.7 * size + 0.25 * pace * gap)
     stayed = float(np.hypot(*leap)) / (2.0 + 0.6 * size) + 0.2
-    return min(smooth, stayed) + 0.5 * ratio + tint / 120.0 + 0.2 * gap / 15.0
+    struck = float(np.hypot(*leap)) / (3.0 + 0.9 * size + 1.3 * pace * gap) + 0.25
+    return min(smooth, stayed, struck) + 0.5 * ratio + tint / 120.0 + 0.2 * gap / 15.0
 
 
 def _end_speed(observations: list[Observation]) -> np.ndarray:
@@ -271,7 +296,30 @@ def _gather(fragments: list[Body], frame_rate: float) -> list[Body]:
     groups: dict[int, list[Body]] = {}
     for i, fragment in enumerate(fragments):
         groups.setdefault(root(i), []).append(fragment)
-    return [_as_one(members) for members in groups.values()]
+    return _absorb([_as_one(members) for members in groups.values()], frame_rate)
+
+
+def _absorb(groups: list[Body], frame_rate: float) -> list[Body]:
+    """Give small groups to a much larger one that surrounds them."""
+    kept: list[Body] = []
+    for group in sorted(groups, key=lambda g: -g.area * len(g.frames)):
+        for i, other in enumerate(kept):
+            if group.area < 0.3 * other.area and _surrounds(other, group, frame_rate):
+                kept[i] = _as_one([other, group])
+                break
+        else:
+            kept.append(group)
+    return kept
+
+
+def _surrounds(outer: Body, inner: Body, frame_rate: float) -> bool:
+    """Whether the usual place of one body holds most of the path of another, near in time."""
+    near = (outer.frames >= inner.frames[0] - frame_rate) & (outer.frames <= inner.frames[-1] + frame_rate)
+    if not near.any():
+        return False
+    boxes = _boxes(outer)[near]
+    low, high = np.percentile(boxes[:, :2], 20, axis=0), np.percentile(boxes[:, 2:], 80, axis=0)
+    return float(((inner.points >= low) & (inner.points <= high)).all(axis=1).mean()) > 0.6
 
 
 def _belong(a: Body, b: Body, frame_rate: float) -> bool:
