@@ -123,6 +123,44 @@ def test_a_stamp_far_back_is_dropped_and_time_still_rises(tmp_path):
     assert numbers(frames)[-3:] == [8, 10, 11]
 
 
+def test_files_without_stamps_run_at_their_nominal_rate(tmp_path):
+    """AVI and raw H.264 store no times of presentation, least of all with B-frames."""
+    avi = make_video(tmp_path / "a.avi", list(range(20)), tick=Fraction(1, 25), last_ticks=1, options={"bf": "2"})
+    raw = tmp_path / "a.h264"
+    with av.open(str(raw), "w", format="h264") as output:
+        stream = output.add_stream("libx264", rate=25, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for k in range(20):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_picture(k), format="rgb24")))
+        output.mux(stream.encode(None))
+    for path in (avi, raw):
+        clip = open_clip(path)
+        frames = list(iter_frames(clip))
+        assert numbers(frames) == list(range(20))
+        assert [frame.time_s for frame in frames] == pytest.approx([k / 25 for k in range(20)])
+        assert clip.duration_s == pytest.approx(0.8)
+        assert numbers(iter_frames(open_clip(path, 0.4, 0.2))) == list(range(10, 15))
+
+
+def test_animated_pictures_keep_their_pace(tmp_path):
+    from PIL import Image
+
+    images = [Image.fromarray(numbered_picture(k)) for k in range(6)]
+    path = tmp_path / "a.gif"
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[100, 200, 50, 100, 100, 300], loop=0)
+    clip = open_clip(path)
+    frames = list(iter_frames(clip))
+    assert numbers(frames) == list(range(6))
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.1, 0.3, 0.35, 0.45, 0.55])
+
+
+def test_a_stamp_hours_away_is_refused(tmp_path):
+    path = make_video(tmp_path / "a.mkv", [*STEADY[:20], 20_000_000])
+    with pytest.raises(MediaError) as error:
+        open_clip(path)
+    one_sentence(error, "a.mkv", "damaged time stamps")
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 def test_start_offset_is_time_zero(tmp_path, suffix):
     clip = open_clip(make_video(tmp_path / f"a.{suffix}", [1480 + at for at in UNEVEN], last_ticks=300))

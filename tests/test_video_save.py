@@ -378,6 +378,37 @@ def test_interruption_leaves_no_half_file(tmp_path, trim, stop, existing):
     assert open_clip(out).duration_s == pytest.approx(trim or 2.0)
 
 
+@pytest.mark.parametrize("error", [ValueError, OSError, TypeError])
+def test_errors_of_the_host_are_not_taken_for_ours(tmp_path, error):
+    def progress(stage: str, done: int, total: int) -> None:
+        raise error("the host's own")
+
+    clip = open_clip(make_video(tmp_path / "in.mp4", STEADY))
+    with pytest.raises(error, match="the host's own"):
+        save_video(clip, clicks([0.5], 2.0), tmp_path / "out.mp4", runtime=Runtime(on_progress=progress))
+    assert leftovers(tmp_path) == []
+
+
+def test_a_copy_that_nothing_opens_is_encoded_instead(tmp_path, monkeypatch):
+    clip = open_clip(make_video(tmp_path / "in.mp4", STEADY))
+
+    def refuse(path):
+        raise MediaError("damaged.")
+
+    monkeypatch.setattr(save, "open_clip", refuse)
+    report = save_video(clip, clicks(CLICKS, 2.0), tmp_path / "out.mp4")
+    assert not report.video_copied
+    assert numbers(iter_frames(open_clip(report.path))) == list(range(50))
+    assert_clicks(report.path)
+
+
+def test_files_without_stamps_are_encoded(tmp_path):
+    path = make_video(tmp_path / "in.avi", list(range(50)), tick=Fraction(1, 25), last_ticks=1, options={"bf": "2"})
+    report = save_video(open_clip(path), clicks(CLICKS, 2.0), tmp_path / "out.mp4")
+    assert numbers(iter_frames(open_clip(report.path))) == list(range(50))
+    assert_clicks(report.path)
+
+
 def test_progress_ends_at_its_total(tmp_path):
     seen: list[tuple[int, int]] = []
     runtime = Runtime(on_progress=lambda stage, done, total: seen.append((done, total)))

@@ -33,10 +33,11 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     try:
         yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise MediaError(
-            f"{path.name} cannot be written ({error.strerror or error}), check the free space and the permissions."
-        ) from error
+        try:
+            os.replace(temporary, path)
+        except OSError as error:
+            raise MediaError(
+                f"{path.name} cannot be replaced ({error.strerror}), close it elsewhere or choose another name."
+            ) from error
     finally:
         temporary.unlink(missing_ok=True)

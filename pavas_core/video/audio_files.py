@@ -77,11 +77,11 @@ def _write(
     with replacing(path) as temporary:
         try:
             soundfile.write(temporary, audio.waveform.T, audio.sample_rate, subtype=subtype, format=kind)
-        except soundfile.SoundFileError as error:
+            if text is not None:
+                with replacing(sidecar_path(path)) as sidecar:
+                    sidecar.write_text(text, encoding="utf-8")
+        except (soundfile.SoundFileError, OSError) as error:
             raise MediaError(f"{path.name} could not be written ({error}), check the free space.") from error
-        if text is not None:
-            with replacing(sidecar_path(path)) as sidecar:
-                sidecar.write_text(text, encoding="utf-8")
     return SaveReport(path, limited_db)
 
 

@@ -30,8 +30,8 @@ log = logging.getLogger("pavas")
 
 MIN_FRAMES = 2
 MIN_DURATION_S = 0.1
-# Longer than a day with rarer pictures than this is a broken stamp, which sampling would follow for ever.
-SANE_DURATION_S, SANE_FRAME_RATE = 86_400.0, 1.0
+# Longer than this with rarer pictures is a broken stamp, which sampling would follow for ever.
+SANE_DURATION_S, SANE_FRAME_RATE = 600.0, 1 / 30
 # Stamps of damaged files may go back; this many frames are held to put them in order.
 REORDER_DEPTH = 4
 # A stamp cannot be trusted to better than half the container's tick, nor need it be beyond this.
@@ -114,7 +114,7 @@ def open_clip(source: str | Path | bytes | BinaryIO, start_s: float = 0.0, durat
     whole_s = timing.duration_s
     if whole_s > SANE_DURATION_S and timing.frame_rate < SANE_FRAME_RATE:
         raise MediaError(
-            f"{name} has damaged time stamps ({timing.shown_count} frames over {whole_s / 3600:.0f} hours), "
+            f"{name} has damaged time stamps ({timing.shown_count} frames over {whole_s:.0f} s), "
             "repair it with a video tool or cut the part you need."
         )
     start_s, duration_s = _check_trim(name, start_s, duration_s, whole_s, 1 / timing.frame_rate)

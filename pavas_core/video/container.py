@@ -221,7 +221,9 @@ def read_timing(container: InputContainer, stream: VideoStream, name: str) -> Vi
     if count == 0:
         raise MediaError(f"{name} holds no pictures, export the video again.")
     nominal = stream.average_rate or stream.guessed_rate or Fraction(25)
-    if missing or not stamps:
+    # AVI numbers pictures as they are decoded, which says nothing once B-frames change their order
+    unordered = container.format.name == "avi" and stream.codec_context.has_b_frames
+    if missing or unordered or not stamps:
         period = 1 / (Fraction(nominal) * time_base)
         return VideoTiming(time_base, 0, round(count * period), count, float(nominal), period)
     times = np.unique(np.array(stamps, np.int64))

@@ -6,7 +6,8 @@ import errno
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,7 @@ from pavas_core.errors import MediaError
 from pavas_core.runtime import Runtime
 from pavas_core.video import container as media
 from pavas_core.video.atomic import replacing
-from pavas_core.video.clip import Clip, Frame, iter_frames, read_audio
+from pavas_core.video.clip import Clip, Frame, iter_frames, open_clip, read_audio
 from pavas_core.video.limiter import limit
 from pavas_core.video.picture import RANGE_LIMITED, SPC_BT709, UNSPECIFIED
 from pavas_core.video.soundtrack import check_audio, fit_length, match_channels, resample
@@ -116,20 +117,41 @@ def save_video(
     if limited_db:
         log.warning("The sound was too loud and its peaks were limited by up to %.1f dB.", limited_db)
     tags = {**_source_tags(clip), **(metadata or {})}
-    copied = _can_copy(clip, target)
     with replacing(path) as temporary:
-        try:
-            _write(clip, sound, temporary, target, tags, copied, runtime)
-        except media.av_errors() as error:
-            if isinstance(error, MediaError) or _disk_error(error) or not copied:
-                raise _cannot_write(path, error) from error
-            log.info("%s: the pictures cannot be copied as they are (%s), encoding them.", clip.name, error)
-            copied = False
+
+        def write(copy: bool) -> None:
+            _run(_write(clip, sound, temporary, target, tags, copy), path, clip.frame_count, runtime)
+
+        copied = _can_copy(clip, target)
+        if copied:
             try:
-                _write(clip, sound, temporary, target, tags, copied, runtime)
-            except media.av_errors() as second:
-                raise _cannot_write(path, second) from second
+                write(copy=True)
+                open_clip(temporary)  # damaged packets can make a file that nothing opens
+            except MediaError as error:
+                if _disk_error(error.__cause__):
+                    raise
+                log.info("%s: the pictures cannot be copied (%s), encoding them.", clip.name, error.__cause__ or error)
+                copied = False
+        if not copied:
+            write(copy=False)
     return SaveReport(path, limited_db, copied)
+
+
+def _run(writing: Generator[int, None, None], path: Path, total: int, runtime: Runtime) -> None:
+    """Write step by step, turning FFmpeg's errors into MediaError and letting the host's own interruption pass."""
+    with closing(writing):
+        while True:
+            try:
+                done = next(writing)
+            except StopIteration:
+                return
+            except MediaError:
+                raise
+            except media.av_errors() as error:
+                cure = "free some space" if _disk_error(error) else "try .mp4 or another name"
+                reason = getattr(error, "strerror", None) or error
+                raise MediaError(f"{path.name} could not be written ({reason}), {cure}.") from error
+            runtime.step("save video", min(done, total), total)
 
 
 def refuse_source(clip: Clip, path: Path) -> None:
@@ -138,15 +160,8 @@ def refuse_source(clip: Clip, path: Path) -> None:
         raise MediaError(f"{path.name} is the video being read, choose another name to write to.")
 
 
-def _disk_error(error: BaseException) -> bool:
+def _disk_error(error: BaseException | None) -> bool:
     return getattr(error, "errno", None) in DISK_ERRORS
-
-
-def _cannot_write(path: Path, error: BaseException) -> MediaError:
-    if isinstance(error, MediaError):
-        return error
-    cure = "free some space" if _disk_error(error) else "try .mp4 or another name"
-    return MediaError(f"{path.name} could not be written ({getattr(error, 'strerror', None) or error}), {cure}.")
 
 
 def _soundtrack(clip: Clip, audio: Audio, original_gain_db: float | None, target: _Target) -> tuple[Audio, float]:
@@ -189,8 +204,9 @@ def _can_copy(clip: Clip, target: _Target) -> bool:
 
 
 def _write(
-    clip: Clip, sound: Audio, path: Path, target: _Target, tags: dict[str, str], copy: bool, runtime: Runtime
-) -> None:
+    clip: Clip, sound: Audio, path: Path, target: _Target, tags: dict[str, str], copy: bool
+) -> Generator[int, None, None]:
+    """Write the file, giving the number of pictures written after each."""
     import av
 
     with av.open(
@@ -211,7 +227,7 @@ def _write(
                 output.mux(waiting)
                 sound_s, waiting = next(samples, nothing)
             output.mux(packet)
-            runtime.step("save video", min(done + 1, clip.frame_count), clip.frame_count)
+            yield done + 1
         while waiting is not None:
             output.mux(waiting)
             sound_s, waiting = next(samples, nothing)

@@ -53,7 +53,7 @@ def read_file_audio(source: str | bytes, name: str, zero_s: Fraction, duration_s
                 if not MIN_RATE <= rate <= MAX_RATE:
                     log.warning("%s has a damaged soundtrack (%d Hz); it is left out.", name, rate)
                     return None
-                audio = np.zeros((len(frame.layout.channels), round(duration_s * rate)), np.float32)
+                audio = _silence(len(frame.layout.channels), round(duration_s * rate), name)
             samples = _samples(frame, audio.shape[0], rate)
             time_s = _time_s(frame, stream.time_base)
             if time_s is not None:
@@ -66,6 +66,13 @@ def read_file_audio(source: str | bytes, name: str, zero_s: Fraction, duration_s
             _place(audio, samples, position)
             position += samples.shape[1]
     return None if audio is None else Audio(audio, rate)
+
+
+def _silence(channels: int, length: int, name: str) -> np.ndarray:
+    try:
+        return np.zeros((channels, length), np.float32)
+    except MemoryError as error:
+        raise MediaError(f"{name} has too much sound for this machine's memory, cut the part you need.") from error
 
 
 def _time_s(frame: AudioFrame, time_base: Fraction) -> Fraction | None:
