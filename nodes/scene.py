@@ -59,11 +59,16 @@ class PavasPhysicsEditor(io.ComfyNode):
                     "edits",
                     default="",
                     multiline=True,
-                    placeholder='{"objects": {"object-1": {"mass_kg": 0.6}}}',
+                    placeholder='{"objects": {"ball-1": {"mass_kg": 0.6}}}',
                     tooltip="Corrections as JSON; the help page lists them. Empty = none.",
                 ),
             ],
-            outputs=[Scene.Output("edited_scene", display_name="scene", tooltip="The scene with the corrections.")],
+            outputs=[
+                Scene.Output("edited_scene", display_name="scene", tooltip="The scene with the corrections."),
+                io.String.Output(
+                    "report", display_name="report", tooltip="Objects, impacts and their ids in words, for Preview Any."
+                ),
+            ],
         )
 
     @classmethod
@@ -72,7 +77,8 @@ class PavasPhysicsEditor(io.ComfyNode):
         from pavas_core.physics.overrides import apply_edits
 
         edited = apply_edits(scene, edits)
-        return io.NodeOutput(edited, ui=ui.PreviewText(describe(edited)))
+        report = describe(edited)
+        return io.NodeOutput(edited, report, ui=ui.PreviewText(report))
 
 
 def describe(scene) -> str:

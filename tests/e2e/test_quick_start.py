@@ -14,7 +14,7 @@ from tests.e2e.comfy_client import Graph
 
 BEFORE_MASS = {"PavasLoadVideo", "PavasDetectMotion", "PavasTrackMotion", "PavasPlanarVelocity"}
 FROM_SYNTHESIS = {"PavasSynthesizeImpacts", "PavasSaveVideo"}
-FROM_EDITOR = FROM_SYNTHESIS | {"PavasPhysicsEditor", "PavasPhysicsPreview"}
+FROM_EDITOR = FROM_SYNTHESIS | {"PavasPhysicsEditor", "PavasPhysicsPreview", "PreviewAny"}
 FROM_MASS = FROM_EDITOR | {"PavasManualMass", "PavasCombinePhysics"}
 
 
@@ -81,7 +81,7 @@ def test_quick_start_makes_a_video_that_sounds_at_its_impacts(comfy, quick_start
     ("edit", "reruns"),
     [
         (("PavasManualMass", "masses", "* = 2.5"), FROM_MASS),
-        (("PavasPhysicsEditor", "edits", '{"objects": {"object-1": {"mass_kg": 3}}}'), FROM_EDITOR),
+        (("PavasPhysicsEditor", "edits", '{"objects": {"*": {"mass_kg": 3}}}'), FROM_EDITOR),
         (("PavasSynthesizeImpacts", "seed", 7), FROM_SYNTHESIS),
         (("PavasSynthesizeImpacts", "room", "large"), FROM_SYNTHESIS),
         (("PavasSaveVideo", "filename_prefix", "e2e/renamed"), {"PavasSaveVideo"}),

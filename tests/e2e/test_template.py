@@ -46,6 +46,9 @@ def page(request, comfy, tmp_path):
 
 def test_the_template_equals_its_api_twin_and_runs(comfy, page, quick_start):
     exported = page.run("window.app.graphToPrompt().then(prompt => prompt.output)")
+    for node in exported.values():
+        if node["class_type"] == "PreviewAny":
+            node["inputs"].pop("preview", None)  # older frontends send what the node shows
     assert exported == quick_start
 
     known = set(comfy.get("/history"))
