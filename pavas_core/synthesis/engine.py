@@ -23,7 +23,7 @@ from .render import band_energy, burst_energy, click, sinusoids, texture_noise
 from .room import add_echoes, find_room, room_tone, tail_bank
 from .voices import Voice, generator, impact_voices
 
-FULL_SCALE_PA = 28.0
+FULL_SCALE_PA = 28.3
 """Sound pressure at 1 m that is 0 dBFS: 0.5 kg of unknown stuff at 2 m/s onto concrete peaks at -12 dBFS."""
 ROOM_TONE_DB = -74.0
 ROOM_STEM = "room"

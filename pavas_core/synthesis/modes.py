@@ -30,10 +30,13 @@ class Modes:
         return Modes(self.frequency_hz, self.decay_per_s, self.pressure_pa * gain)
 
 
-def radiation(frequency_hz: np.ndarray, radius_m: float) -> np.ndarray:
-    """Pressure radiation factor of a vibrating body: a dipole below ka = 1, unity above."""
-    ka_squared = (2 * math.pi * frequency_hz * radius_m / SOUND_SPEED_MPS) ** 2
-    return ka_squared / (1.0 + ka_squared)
+def radiation(frequency_hz: np.ndarray, shape: Shape) -> np.ndarray:
+    """Pressure radiation factor of a vibrating body: unity above ka = 1, below it falling with ka (a closed body, which
+    pumps air as a whole) or its square (any other, whose front and back cancel); sheets fall below their critical
+    frequency too."""
+    ka = 2 * math.pi * frequency_hz * shape.radius_m / SOUND_SPEED_MPS
+    factor = ka / np.sqrt(1.0 + ka**2) if shape.closed else ka**2 / (1.0 + ka**2)
+    return factor / np.sqrt(1.0 + (shape.critical_hz / frequency_hz) ** 2)
 
 
 def body_modes(shape: Shape, velocity_mps: float, weights: np.ndarray, support_per_s: float) -> Modes:
@@ -45,9 +48,7 @@ def body_modes(shape: Shape, velocity_mps: float, weights: np.ndarray, support_p
     """
     frequency = shape.frequencies_hz
     velocity = shape.coupling * velocity_mps * weights
-    pressure = AIR_IMPEDANCE * shape.radius_m * velocity * radiation(frequency, shape.radius_m)
-    if shape.critical_hz:
-        pressure /= np.sqrt(1.0 + (shape.critical_hz / frequency) ** 2)
+    pressure = AIR_IMPEDANCE * shape.radius_m * velocity * radiation(frequency, shape)
     return Modes(frequency, support_per_s + math.pi * frequency * shape.loss_factors, pressure)
 
 

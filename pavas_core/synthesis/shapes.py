@@ -5,6 +5,8 @@ is the same object, geometrically scaled. Mode formulas:
 
 * bar: free-free Euler-Bernoulli beam, Fletcher & Rossing, *The Physics of Musical Instruments* (2nd ed.), section 2.15
 * plate: free square plate, Leissa, *Vibration of Plates* (NASA SP-160), table 4.72, nu = 0.3
+* box: simply supported square panels, pi^2 (m^2 + n^2) for the plate's roots (Fletcher & Rossing, section 3.12)
+* drum: ideal circular membrane, roots of J_m (Fletcher & Rossing, section 3.6)
 * shell: thin spherical shell, membrane theory (Lamb 1882; Soedel, *Vibrations of Shells and Plates*)
 * ball: spherical air cavity (Russell, Am. J. Phys. 78 (2010)) and the stretched skin around it
 * cup: inextensional ring modes (Rayleigh; Fletcher & Rossing section 20.1, on wine glasses and bells)
@@ -25,10 +27,15 @@ BALL_PRESSURE_PA = 55e3
 """Gauge pressure of an inflated ball (a basketball's 7 to 9 psi)."""
 BALL_AIR_LOSS = 0.04
 """Loss factor of the enclosed air's modes, from the quarter second a basketball rings (Russell 2010)."""
+DRUM_WAVE_SPEED_MPS = 90.0
+DRUM_LOSS = 0.01
+"""Between a tom's, which rings for seconds, and a hand drum's (recordings in docs/modal-engine.md)."""
 
 BAR_ROOTS = np.array([4.7300, 7.8532, 10.9956, 14.1372, 17.2788, 20.4204, 23.5619, 26.7035, 29.8451, 32.9867])
 PLATE_ROOTS = np.array([13.468, 19.596, 24.271, 34.801, 34.801, 61.093, 61.093, 63.687, 69.265, 77.172,
                         77.172, 105.46, 105.46, 117.11, 119.0, 122.5, 134.0, 152.0, 156.0, 170.0])  # fmt: skip
+PANEL_ROOTS = math.pi**2 * np.array([2, 5, 5, 8, 10, 10, 13, 13, 17, 17, 18, 20, 20, 25, 25, 26, 26, 29, 29, 32])
+MEMBRANE_ROOTS = np.array([2.4048, 3.8317, 5.1356, 5.5201, 6.3802, 7.0156, 7.5883, 8.4172, 8.6537, 8.7715, 9.7610])
 CAVITY_ROOTS = np.array([2.0816, 3.3421, 4.4934, 4.5141, 5.6467, 5.9404, 6.7565, 7.2899])
 SOLID_ROOTS = np.array([2.640, 3.424, 3.916, 4.440, 4.865, 5.009, 6.033, 6.454])
 RING_ORDERS = np.arange(2, 10)
@@ -49,11 +56,13 @@ class Shape:
     loss_factors: np.ndarray
     """float64 [modes]."""
     coupling: float
-    """Fraction of the rigid-body velocity with which a blow sets each mode going."""
+    """Velocity of each mode over the rigid-body velocity that the blow gives; above 1 where a light skin is struck."""
     wall_m: float = 0.0
     """Wall thickness of a hollow body; 0 = solid or inflated."""
     critical_hz: float = 0.0
     """Below it the bending waves of a flat sheet are slower than sound and radiate poorly; 0 = not a sheet."""
+    closed: bool = False
+    """Pumps air as a whole, so that low modes radiate as a monopole."""
 
 
 def bar(mass_kg: float, material: Material) -> Shape:
@@ -68,28 +77,40 @@ def bar(mass_kg: float, material: Material) -> Shape:
 def plate(mass_kg: float, material: Material) -> Shape:
     """A square sheet 40 times as wide as it is thick."""
     side = (40.0 * mass_kg / material.density_kg_m3) ** (1 / 3)
-    frequencies, critical = _sheet(side, side / 40.0, material)
+    thick = side / 40.0
+    speed = _sheet_speed_mps(material)
+    frequencies = PLATE_ROOTS / (2 * math.pi * side**2) * speed * thick / math.sqrt(12.0)
+    critical = SOUND_SPEED_MPS**2 / (1.8 * thick * speed)
     radius = side / math.sqrt(4 * math.pi)
     losses = np.full(frequencies.size, material.loss_factor)
     return Shape("plate", radius, 0.1 * radius, frequencies, losses, 0.25, critical_hz=critical)
 
 
 def box(mass_kg: float, material: Material) -> Shape:
-    """A hollow cube: the modes of its panels, 30 times as wide as they are thick."""
+    """A hollow cube of panels 30 times as wide as they are thick."""
     side = (5.0 * mass_kg / material.density_kg_m3) ** (1 / 3)
     wall = side / 30.0
-    frequencies, critical = _sheet(side, wall, material)
+    frequencies = PANEL_ROOTS / (2 * math.pi * side**2) * _sheet_speed_mps(material) * wall / math.sqrt(12.0)
     radius = _sphere_radius(side**3)
     losses = np.full(frequencies.size, material.loss_factor)
-    return Shape("box", radius, 0.05 * radius, frequencies, losses, 0.25, wall, critical)
+    return Shape("box", radius, 0.05 * radius, frequencies, losses, 0.12, wall, closed=True)
 
 
-def _sheet(side_m: float, thick_m: float, material: Material) -> tuple[np.ndarray, float]:
-    """Modes [modes] and critical frequency of a square sheet, hertz; the grain averages over both directions."""
+def _sheet_speed_mps(material: Material) -> float:
+    """Speed of longitudinal waves in a sheet; the grain averages over both directions."""
     modulus = math.sqrt(material.youngs_pa * material.transverse_pa)
-    speed = math.sqrt(modulus / (material.density_kg_m3 * (1 - material.poisson**2)))
-    frequencies = PLATE_ROOTS / (2 * math.pi * side_m**2) * speed * thick_m / math.sqrt(12.0)
-    return frequencies, SOUND_SPEED_MPS**2 / (1.8 * thick_m * speed)
+    return math.sqrt(modulus / (material.density_kg_m3 * (1 - material.poisson**2)))
+
+
+def drum(mass_kg: float, material: Material) -> Shape:
+    """A drum proportioned like a tom (3 kg on 0.16 m radius), its skin tuned so that waves cross it at 90 m/s.
+
+    The skin and the air load of it decide pitch and decay, not the shell's ``material``.
+    """
+    radius = 0.16 * (mass_kg / 3.0) ** (1 / 3)
+    frequencies = MEMBRANE_ROOTS * DRUM_WAVE_SPEED_MPS / (2 * math.pi * radius)
+    losses = np.full(frequencies.size, DRUM_LOSS)
+    return Shape("drum", radius, radius, frequencies, losses, 4.0, closed=True)
 
 
 def shell(mass_kg: float, material: Material) -> Shape:
@@ -158,8 +179,8 @@ def _sphere_radius(volume_m3: float) -> float:
     return (3 * volume_m3 / (4 * math.pi)) ** (1 / 3)
 
 
-FAMILIES = {"bar": bar, "plate": plate, "shell": shell, "ball": ball, "cup": cup, "block": block, "sphere": sphere,
-            "box": box}  # fmt: skip
+_BUILDERS = (bar, plate, box, drum, shell, ball, cup, block, sphere)
+FAMILIES = {build.__name__: build for build in _BUILDERS}
 
 _NAMES = {
     "bar": "bar rod stick pipe tube ruler pencil pen bat club racket fork spoon knife rail beam pole nail axe hammer "
@@ -167,7 +188,8 @@ _NAMES = {
     "plate": "plate lid sheet tray coin disc disk door board panel table pan cymbal window mirror tile paper card dish",
     "cup": "cup glass mug bottle bowl bell jar vase can tin pot bucket wineglass teacup tumbler kettle",
     "ball": "ball basketball football soccer volleyball tennis",
-    "box": "box crate carton parcel package suitcase drawer cabinet chair chest",
+    "drum": "drum tom snare bongo djembe tambourine timpani",
+    "box": "box cajon crate carton parcel package suitcase drawer cabinet chair chest",
     "sphere": "marble bowling golf baseball billiard pebble",
     "shell": "pingpong egg maraca",
 }

@@ -32,9 +32,9 @@ from .shapes import BALL_PRESSURE_PA, SOUND_SPEED_MPS, Shape, make_shape
 
 _SUPPORT_PER_S = {"bounce": 2.0, "strike": 60.0, "collision": 3.0, "landing": 12.0, "catch": 80.0}
 """Damping of the moving body by what holds it: free in a bounce, at rest on the ground after a landing, in a hand."""
-_STRUCK_SUPPORT_PER_S = 8.0
 _STRUCK_MASS_KG = 10.0
 """A struck thing that is not tracked: a board, rail or pane of this mass, whatever the tool weighs."""
+_STRUCK_SUPPORT_PER_S = 6.0
 _STRUCK_SPREADING = 0.5
 """Share of a strike that the struck thing passes on to what it stands on."""
 _TOOL_RINGING = 0.15
@@ -94,7 +94,7 @@ def _body_voice(
     spot = own.uniform(0.0, 0.5) + _SPOT_SPREAD * rng.standard_normal()
     velocity = impact.impulse_ns / body.mass.mass_kg
     ringing = _TOOL_RINGING if moving and impact.contact == "strike" else 1.0
-    support = _SUPPORT_PER_S[impact.contact] if moving else _STRUCK_SUPPORT_PER_S
+    support = _SUPPORT_PER_S[impact.contact if moving else "collision"]
     free = body_modes(shape, ringing * velocity, strike_weights(shape.frequencies_hz.size, spot), support)
     driven = free.pressure_pa * pulse_gain(free.frequency_hz, contact_s)
     # Jolt of a rigid sphere: p = rho0 a^3 / (2 c r) da/dt (Koss & Alfredson, J. Sound Vib. 27 (1973)), for a force of
