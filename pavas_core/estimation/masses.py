@@ -200,7 +200,7 @@ def _ball_mass(size_m: float, velocity: Velocity) -> tuple[Mass, str]:
     distances = np.abs(np.log([one.size_m / size_m for one in balls if one.size_m]))
     alike = [balls[index] for index in np.flatnonzero(distances <= max(SAME_SIZE, float(distances.min())))]
     alike.sort(key=lambda one: one.mass_kg)
-    typical = alike[len(alike) // 2]
+    typical = alike[(len(alike) - 1) // 2]  # the lower: of balls of one size, the heavy ones are rare
     spread = math.exp(min(3 * velocity.scale_sigma, 3.0))
     names = ", ".join(one.name for one in alike)
     mass = Mass(
