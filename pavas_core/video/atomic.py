@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,6 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pavas_core.errors import MediaError
+
+DISK_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EBUSY}
+)
 
 
 @contextmanager
@@ -33,11 +38,12 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     try:
         yield temporary
-        try:
-            os.replace(temporary, path)
-        except OSError as error:
-            raise MediaError(
-                f"{path.name} cannot be replaced ({error.strerror}), close it elsewhere or choose another name."
-            ) from error
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise  # not about this file: a caller's own
+        raise MediaError(
+            f"{path.name} cannot be written ({error.strerror}), check the free space and that it is not open elsewhere."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 import os
@@ -19,7 +18,7 @@ from pavas_core.audio import Audio
 from pavas_core.errors import MediaError
 from pavas_core.runtime import Runtime
 from pavas_core.video import container as media
-from pavas_core.video.atomic import replacing
+from pavas_core.video.atomic import DISK_ERRORS, replacing
 from pavas_core.video.clip import Clip, Frame, iter_frames, open_clip, read_audio
 from pavas_core.video.limiter import limit
 from pavas_core.video.picture import RANGE_LIMITED, SPC_BT709, UNSPECIFIED
@@ -42,7 +41,6 @@ AUDIO_BITS_PER_CHANNEL = 128_000
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 # Keys that describe the old file's container, not its content.
 CONTAINER_KEYS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
-DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS})
 
 
 @dataclass(frozen=True)
