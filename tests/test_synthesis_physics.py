@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
-from scipy.special import spherical_jn
+from scipy.special import jn_zeros, spherical_jn
 
 from pavas_core.synthesis.contact import (
     effective_modulus_pa,
@@ -23,7 +23,9 @@ from pavas_core.synthesis.shapes import (
     SOLID_ROOTS,
     bar,
     block,
+    box,
     cup,
+    drum,
     make_shape,
     plate,
     shape_family,
@@ -112,6 +114,22 @@ def test_ring_modes_of_a_glass():
     """Rayleigh's ring: m (m^2 - 1) / sqrt(m^2 + 1), so 1 : 2.828 : 5.423 : 8.771."""
     modes = cup(0.2, MATERIALS["glass"]).frequencies_hz
     assert modes[:4] / modes[0] == pytest.approx([1.0, 2.828, 5.423, 8.771], rel=1e-3)
+
+
+def test_panels_of_a_box():
+    """Simply supported square panel: m^2 + n^2, so 1 : 2.5 : 2.5 : 4 : 5 (Fletcher & Rossing, eq. 3.19)."""
+    modes = box(1.0, MATERIALS["wood"]).frequencies_hz
+    assert modes[:5] / modes[0] == pytest.approx([1.0, 2.5, 2.5, 4.0, 5.0])
+
+
+def test_drum_overtones():
+    """1 : 1.594 : 2.136 : 2.296 : 2.653, roots of the Bessel functions (Fletcher & Rossing, fig. 3.6)."""
+    modes = drum(3.0, MATERIALS["wood"]).frequencies_hz
+    roots = sorted(
+        [*jn_zeros(0, 3), *jn_zeros(1, 2), *jn_zeros(2, 2), *jn_zeros(3, 1), *jn_zeros(4, 1), *jn_zeros(5, 1)]
+    )
+    assert modes[:5] / modes[0] == pytest.approx([1.0, 1.594, 2.136, 2.296, 2.653], rel=1e-3)
+    assert modes[:9] / modes[0] == pytest.approx(np.array(roots[:9]) / roots[0], rel=1e-3)
 
 
 def test_thin_shell_membrane_modes():
@@ -204,6 +222,8 @@ def test_floor_takes_up_as_much_as_an_infinite_plate():
         ("steel rod", "steel", "bar"),
         ("wooden crate", "wood", "box"),
         ("frying pan", "iron", "plate"),
+        ("djembe", "wood", "drum"),
+        ("two children", "flesh", "person"),
         ("object 1", "unknown", "block"),
     ],
 )

@@ -16,7 +16,7 @@ is the same object, geometrically scaled. Mode formulas:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,8 @@ BALL_AIR_LOSS = 0.04
 DRUM_WAVE_SPEED_MPS = 90.0
 DRUM_LOSS = 0.01
 """Between a tom's, which rings for seconds, and a hand drum's (recordings in docs/modal-engine.md)."""
+
+PERSON_SHARE = 0.068
 
 BAR_ROOTS = np.array([4.7300, 7.8532, 10.9956, 14.1372, 17.2788, 20.4204, 23.5619, 26.7035, 29.8451, 32.9867])
 PLATE_ROOTS = np.array([13.468, 19.596, 24.271, 34.801, 34.801, 61.093, 61.093, 63.687, 69.265, 77.172,
@@ -63,6 +65,8 @@ class Shape:
     """Below it the bending waves of a flat sheet are slower than sound and radiate poorly; 0 = not a sheet."""
     closed: bool = False
     """Pumps air as a whole, so that low modes radiate as a monopole."""
+    share: float = 1.0
+    """Part of the mass that a contact stops at once; the rest follows softly through joints."""
 
 
 def bar(mass_kg: float, material: Material) -> Shape:
@@ -160,6 +164,12 @@ def sphere(mass_kg: float, material: Material) -> Shape:
     return _compact("sphere", mass_kg, material, 1.0)
 
 
+def person(mass_kg: float, material: Material) -> Shape:
+    """A jointed body: its foot and shank meet the ground, 6.8 % of it (Lieberman et al., Nature 463 (2010))."""
+    foot = block(PERSON_SHARE * mass_kg, material)
+    return replace(foot, family="person", share=PERSON_SHARE)
+
+
 def _compact(family: str, mass_kg: float, material: Material, bluntness: float) -> Shape:
     volume = mass_kg / material.density_kg_m3
     shear_speed = math.sqrt(material.transverse_pa / (2 * (1 + material.poisson)) / material.density_kg_m3)
@@ -179,7 +189,7 @@ def _sphere_radius(volume_m3: float) -> float:
     return (3 * volume_m3 / (4 * math.pi)) ** (1 / 3)
 
 
-_BUILDERS = (bar, plate, box, drum, shell, ball, cup, block, sphere)
+_BUILDERS = (bar, plate, box, drum, shell, ball, cup, block, sphere, person)
 FAMILIES = {build.__name__: build for build in _BUILDERS}
 
 _NAMES = {
@@ -188,6 +198,7 @@ _NAMES = {
     "plate": "plate lid sheet tray coin disc disk door board panel table pan cymbal window mirror tile paper card dish",
     "cup": "cup glass mug bottle bowl bell jar vase can tin pot bucket wineglass teacup tumbler kettle",
     "ball": "ball basketball football soccer volleyball tennis",
+    "person": "person man woman child boy girl people human dog",
     "drum": "drum tom snare bongo djembe tambourine timpani",
     "box": "box cajon crate carton parcel package suitcase drawer cabinet chair chest",
     "sphere": "marble bowling golf baseball billiard pebble",

@@ -38,7 +38,7 @@ _STRUCK_SUPPORT_PER_S = 6.0
 _STRUCK_SPREADING = 0.5
 """Share of a strike that the struck thing passes on to what it stands on."""
 _TOOL_RINGING = 0.15
-"""A hand damps and shields the tool: its own modes are heard this much below their free level."""
+"""A hand damps and shields the tool: it is heard this much below its free level."""
 _SPOT_SPREAD = 0.04
 """Scatter of the strike position from impact to impact, in lengths of the body."""
 
@@ -68,9 +68,10 @@ def impact_voices(
     surface = MATERIALS.get(impact.surface, ground) if impact.surface != "unknown" else ground
     other = body_material(partner) if partner else surface
     contact_s = contact_time_s(impact, body, partner, surface)
-    texture = max(material.texture, other.texture, key=lambda one: one.level)
+    texture = max(material.texture, other.texture, key=lambda one: (one.level, one.duration_s))
     noise_pa = texture.level * AIR_IMPEDANCE * impact.impulse_ns / body.mass.mass_kg * shape.radius_m
 
+    impact = replace(impact, impulse_ns=shape.share * impact.impulse_ns)
     own = _body_voice(impact, body, contact_s, noise_pa, texture, seed, rng)
     if partner:
         return [own, _body_voice(impact, partner, contact_s, 0.0, texture, seed, rng)]
@@ -92,7 +93,7 @@ def _body_voice(
     own = generator(seed, body.object.id)
     detune = 1.0 + 0.012 * own.standard_normal(shape.frequencies_hz.size)
     spot = own.uniform(0.0, 0.5) + _SPOT_SPREAD * rng.standard_normal()
-    velocity = impact.impulse_ns / body.mass.mass_kg
+    velocity = impact.impulse_ns / (shape.share * body.mass.mass_kg)
     ringing = _TOOL_RINGING if moving and impact.contact == "strike" else 1.0
     support = _SUPPORT_PER_S[impact.contact if moving else "collision"]
     free = body_modes(shape, ringing * velocity, strike_weights(shape.frequencies_hz.size, spot), support)
@@ -100,7 +101,8 @@ def _body_voice(
     # Jolt of a rigid sphere: p = rho0 a^3 / (2 c r) da/dt (Koss & Alfredson, J. Sound Vib. 27 (1973)), for a force of
     # one raised cosine; the sphere cannot sound faster than sound crosses it.
     click_s = max(contact_s, 2.0 * shape.radius_m / SOUND_SPEED_MPS)
-    click_pa = AIR_DENSITY_KG_M3 * shape.radius_m**3 / (2 * SOUND_SPEED_MPS) * velocity * 2 * math.pi / click_s**2
+    jolt_mps = ringing * velocity
+    click_pa = AIR_DENSITY_KG_M3 * shape.radius_m**3 / (2 * SOUND_SPEED_MPS) * jolt_mps * 2 * math.pi / click_s**2
     modes = Modes(free.frequency_hz * detune, free.decay_per_s, driven)
     return Voice(body.object.id, modes, contact_s, click_pa, click_s, noise_pa, texture)
 
@@ -123,11 +125,11 @@ def _surroundings(impact: Impact, surface: Material, contact_s: float, seed: int
 def contact_time_s(impact: Impact, body: Body, partner: Body | None, surface: Material) -> float:
     """How long the two touch, seconds. Springs in series: the squares of the contact times add up."""
     shape, material = body_shape(body), body_material(body)
-    mass, radius, other = body.mass.mass_kg, shape.tip_radius_m, surface
+    mass, radius, other = shape.share * body.mass.mass_kg, shape.tip_radius_m, surface
     hollow = [(shape, material)]
     if partner:
         other_shape, other = body_shape(partner), body_material(partner)
-        mass = 1.0 / (1.0 / mass + 1.0 / partner.mass.mass_kg)
+        mass = 1.0 / (1.0 / mass + 1.0 / (other_shape.share * partner.mass.mass_kg))
         radius = 1.0 / (1.0 / radius + 1.0 / other_shape.tip_radius_m)
         hollow.append((other_shape, other))
     times = [hertz_contact_time_s(mass, radius, effective_modulus_pa(material, other), impact.pre_normal_mps)]
