@@ -67,6 +67,8 @@ class Filming:
 
 
 BACKDROPS = ("plain", "cloudy", "bricks", "tiles", "panels", "clutter", "clutter", "outdoors")
+_CROSSING = frozenset({"throw", "collide", "roll_off", "kick", "toss", "passing"})
+"""Kinds whose bodies cross the picture, so that a post hides them for a moment only."""
 _CONTACT_LIGHT = 0.25
 """Share of ordinary clips whose light drifts, beats or shades."""
 
@@ -101,8 +103,8 @@ def draw_filming(rng: np.random.Generator, stage: Stage) -> Filming:
         across = float(rng.uniform(0.3, 0.9)) * (1.0 if light.shade_from[0] < 0 else -1.0)
         light = Light(**{**light.__dict__, "shade_speed": (across, float(rng.normal(0.0, 0.05)))})
     occluder = None
-    if stage.actors and rng.random() < 0.12:
-        occluder = (float(rng.uniform(0.05, 0.9)), float(rng.uniform(0.02, 0.06)))
+    if rng.random() < 0.25 and stage.kind in _CROSSING:
+        occluder = (float(rng.uniform(0.1, 0.85)), float(rng.uniform(0.015, 0.05)))
     return Filming(
         seed=int(rng.integers(1 << 30)),
         camera=camera,

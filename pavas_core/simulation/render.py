@@ -12,7 +12,7 @@ from pavas_core.simulation.distractors import Distractor, make_distractors
 from pavas_core.simulation.filming import Filming
 from pavas_core.simulation.quiet_scenes import standing
 from pavas_core.simulation.scenes import Motion, Played
-from pavas_core.simulation.stage import Limb, Look
+from pavas_core.simulation.stage import Fixture, Limb, Look
 from pavas_core.simulation.texture import Sprite, gloss_sprite, make_sprite
 
 _BLUR_STEP_PX = 2.5
@@ -187,10 +187,23 @@ class Painter:
         shifted = chain(np.array([[1.0, 0.0, mx], [0.0, 1.0, my]]), self._still_view())
         fixtures = [standing(rng, stage) for _ in range(filming.bystanders)] + stage.fixtures
         for fixture in fixtures:
+            self._standing_shadow(canvas, fixture, shifted)
             for look in fixture.looks:
                 drawn = _composite([[(make_sprite(look, self.px_per_m), shifted)]], canvas.shape[1], canvas.shape[0])
                 self._blend(canvas, drawn)
         return canvas
+
+    def _standing_shadow(self, canvas: np.ndarray, fixture: Fixture, view: np.ndarray) -> None:
+        """Darken the floor round the foot of a thing that stands on it."""
+        floor = self.played.stage.floor_y
+        corners = [v for look in fixture.looks for v in look.vertices]
+        if floor is None or not corners or max(v for _, v in corners) < floor - 0.05 * self.played.stage.height_m:
+            return
+        left, right = min(u for u, _ in corners), max(u for u, _ in corners)
+        half = 0.62 * (right - left) + 0.01 * self.played.stage.width_m
+        pose = np.array([[half, 0.0, (left + right) / 2], [0.0, 0.12 * half, floor]])
+        drawn = _composite([[(_soft_disc(), chain(view, pose))]], canvas.shape[1], canvas.shape[0])
+        self._blend(canvas, _fade(drawn, self.filming.floor_shadow))
 
     def _shadows(self, picture: np.ndarray, time_s: float, view: np.ndarray) -> None:
         floor = self.played.stage.floor_y

@@ -232,9 +232,9 @@ def _pattern(look: Look, rng: np.random.Generator, x: np.ndarray, y: np.ndarray,
     elif look.pattern == "grain":
         along = u if right - left > bottom - top else v
         across = v if right - left > bottom - top else u
-        share = np.sin(across * 26 + 2.0 * np.sin(along * 2.3) + 2.5 * fine) > 0.55
-        accent = colour * 0.8
-        contrast = 0.07
+        share = np.clip(3.0 * np.sin(across * 26 + 2.0 * np.sin(along * 2.3) + 1.2 * fine), 0.0, 1.0)
+        accent = colour * 0.84
+        contrast = 0.06
     elif look.pattern == "metal":
         across = v if right - left > bottom - top else u
         share = np.abs(across + 0.1) < 0.07
@@ -249,5 +249,6 @@ def _pattern(look: Look, rng: np.random.Generator, x: np.ndarray, y: np.ndarray,
         contrast = 0.10 if look.pattern == "cloth" else 0.05
     painted = colour * np.ones((height, width, 1), np.float32)
     if share is not None:
-        painted = np.where(share[..., None], accent, painted)
+        part = share.astype(np.float32)[..., None]
+        painted = painted * (1 - part) + accent * part
     return painted * (1.0 + contrast * fine)[..., None]
