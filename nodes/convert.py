@@ -80,7 +80,7 @@ def _trimmed_file_class():
             from pavas_core.video.clip import iter_frames, read_audio
 
             clip = clip_of(self)
-            pictures = [torch.from_numpy(frame.image) / 255.0 for frame in iter_frames(clip)]
+            pictures = [torch.tensor(frame.image) / 255.0 for frame in iter_frames(clip)]
             sound = read_audio(clip)
             return Types.VideoComponents(
                 images=torch.stack(pictures),
@@ -120,4 +120,4 @@ def comfy_images(pictures: np.ndarray) -> torch.Tensor:
     """IMAGE float32 [N, H, W, 3] in 0..1 from uint8 pictures of that shape."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(pictures)).float() / 255.0
+    return torch.tensor(pictures).float() / 255.0

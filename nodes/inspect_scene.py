@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 
 from pavas_core.errors import PavasError
 
-from .convert import clip_of, comfy_images
+from .convert import audio_of, clip_of, comfy_images
 from .host import comfy_runtime, says_what_is_missing
 from .paths import files_in, fingerprint, new_output_file, readable_file
 from .wires import Scene, node_schema
@@ -34,25 +34,28 @@ class PavasPhysicsPreview(io.ComfyNode):
                 io.Int.Input(
                     "pictures", default=4, min=1, max=64, step=1, tooltip="How many pictures of the clip to draw on."
                 ),
+                io.Audio.Input(
+                    "audio",
+                    optional=True,
+                    tooltip="With a sound, the plot shows its waveform and spectrogram below the curves.",
+                ),
             ],
             outputs=[
                 io.Image.Output(
                     "overlays", display_name="overlays", tooltip="Pictures with masks, speeds and impacts."
                 ),
-                io.Image.Output(
-                    "plot", display_name="plot", tooltip="Speed of every object over time, impacts marked."
-                ),
+                io.Image.Output("plot", display_name="plot", tooltip="Speed and energy over time, impacts marked."),
             ],
         )
 
     @classmethod
     @says_what_is_missing
-    def execute(cls, video, scene, pictures):
+    def execute(cls, video, scene, pictures, audio=None):
         from pavas_core.plots import overlay_frames, plot_scene
 
         clip = clip_of(video)
         overlays = comfy_images(overlay_frames(clip, scene, count=pictures, runtime=comfy_runtime()))
-        plot = comfy_images(plot_scene(scene)[None])
+        plot = comfy_images(plot_scene(scene, audio_of(audio) if audio is not None else None)[None])
         shown = [*ui.PreviewImage(plot, cls=cls).values, *ui.PreviewImage(overlays, cls=cls).values]
         return io.NodeOutput(overlays, plot, ui={"images": shown})
 
