@@ -35,6 +35,8 @@ class Texture:
     """Band of the noise."""
 
 
+LOOSE_S = 0.015
+"""Textures that last longer belong to loose stuff: grains, fibres, sheets, liquids."""
 SMOOTH = Texture(0.004, 0.004, 300.0, 6000.0)
 
 
@@ -68,7 +70,6 @@ class Material:
 _DULL = Texture(0.015, 0.008, 120.0, 2500.0)
 _SOFT = Texture(0.010, 0.035, 60.0, 900.0)
 _CRISP = Texture(0.012, 0.012, 500.0, 9000.0)
-_GRAINY = Texture(0.015, 0.040, 300.0, 7000.0)
 
 _TABLE = (
     Material("wood", 650.0, 11e9, 0.35, 0.012, 0.50, 0.040, "Ashby; FPL; Wegst (loss)", 0.10,
@@ -103,14 +104,16 @@ _TABLE = (
     Material("fabric", 250.0, 0.5e6, 0.30, 0.25, 0.15, 0.010, "Ashby (felt, carpet)", texture=_SOFT, covering=True),
     Material("flesh", 1050.0, 1e6, 0.49, 0.40, 0.15, 0.050, "Fung (skin and muscle over bone, dynamic)",
              texture=Texture(0.010, 0.008, 100.0, 2500.0), covering=True),
-    Material("soil", 1600.0, 30e6, 0.35, 0.15, 0.25, 0.300, "Bowles (firm clay)", texture=_GRAINY),
+    Material("soil", 1600.0, 30e6, 0.35, 0.15, 0.25, 0.300, "Bowles (firm clay)",
+             texture=Texture(0.012, 0.030, 150.0, 3000.0)),
     Material("grass", 1400.0, 8e6, 0.35, 0.25, 0.30, 0.300, "Bowles (soft clay under turf)",
-             texture=Texture(0.010, 0.020, 150.0, 3500.0)),
-    Material("sand", 1600.0, 15e6, 0.30, 0.25, 0.05, 0.300, "Bowles (loose sand)", texture=_GRAINY),
+             texture=Texture(0.010, 0.020, 200.0, 5000.0)),
+    Material("sand", 1600.0, 15e6, 0.30, 0.25, 0.05, 0.300, "Bowles (loose sand)",
+             texture=Texture(0.012, 0.040, 200.0, 3500.0)),
     Material("gravel", 1700.0, 100e6, 0.30, 0.15, 0.15, 0.300, "Bowles (sand and gravel)",
-             texture=Texture(0.030, 0.070, 700.0, 9000.0)),
+             texture=Texture(0.030, 0.070, 500.0, 6000.0)),
     Material("snow", 300.0, 1e6, 0.25, 0.35, 0.05, 0.300, "Bowles (as loose soil); Ashby",
-             texture=Texture(0.006, 0.050, 300.0, 4000.0)),
+             texture=Texture(0.008, 0.050, 200.0, 2500.0)),
     Material("water", 1000.0, 1e6, 0.49, 0.50, 0.05, 0.500, "effective modulus of a splash crater, not elastic",
              texture=Texture(0.030, 0.120, 300.0, 8000.0)),
     Material("unknown", 900.0, 4e9, 0.33, 0.025, 0.50, 0.060, "neutral middle of the everyday materials above"),

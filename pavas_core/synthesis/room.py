@@ -32,7 +32,7 @@ class Room:
 ROOMS = {
     "dry": Room(0.0, -math.inf, ()),
     "small": Room(0.35, -9.0, ((0.0037, 0.32, 0.20), (0.0061, 0.16, 0.28), (0.0094, 0.18, 0.12), (0.0137, 0.09, 0.14))),
-    "large": Room(1.40, -7.0, ((0.0113, 0.22, 0.14), (0.0187, 0.12, 0.20), (0.0293, 0.14, 0.10), (0.0431, 0.08, 0.12))),
+    "large": Room(1.20, -7.0, ((0.0113, 0.22, 0.14), (0.0187, 0.12, 0.20), (0.0293, 0.14, 0.10), (0.0431, 0.08, 0.12))),
 }
 
 
@@ -64,19 +64,20 @@ def band_t60_s(room: Room) -> np.ndarray:
 def tail_bank(name: str, sample_rate: int) -> np.ndarray:
     """Decaying octave-band noises of unit energy, float32 [bands, 2, samples]; the same for every clip."""
     room = find_room(name)
-    length = int(0.9 * room.t60_s * sample_rate)
+    length = int(0.8 * room.t60_s * sample_rate)
     rng = np.random.default_rng(20140)
     noise = np.fft.rfft(rng.standard_normal((2, length)))
     frequency = np.fft.rfftfreq(length, 1.0 / sample_rate)
     time_s = np.arange(length) / sample_rate
-    build_up = 1.0 - np.exp(-time_s / 0.006)
+    # Diffusion builds up over some milliseconds; the last fifth fades, 40 dB down, instead of breaking off.
+    swell = (1.0 - np.exp(-time_s / 0.006)) * np.minimum(1.0, (length - np.arange(length)) / (0.2 * length))
     bank = np.zeros((len(BAND_CENTRES_HZ), 2, length), np.float32)
     for band, (centre, t60) in enumerate(zip(BAND_CENTRES_HZ, band_t60_s(room), strict=True)):
         octaves = np.log2(np.maximum(frequency, 1.0) / centre)
         if centre > 0.45 * sample_rate:
             continue
         shape = np.exp(-0.5 * (octaves / 0.42) ** 2)
-        decayed = np.fft.irfft(noise * shape, length) * build_up * np.exp(-6.91 * time_s / t60)
+        decayed = np.fft.irfft(noise * shape, length) * swell * np.exp(-6.91 * time_s / t60)
         bank[band] = decayed / np.sqrt(np.mean(np.sum(decayed**2, axis=1)))
     bank.flags.writeable = False
     return bank

@@ -17,7 +17,7 @@ from .contact import (
     pulse_gain,
     wall_contact_time_s,
 )
-from .materials import MATERIALS, Material, Texture, words_to_material
+from .materials import LOOSE_S, MATERIALS, Material, Texture, words_to_material
 from .modes import (
     AIR_DENSITY_KG_M3,
     AIR_IMPEDANCE,
@@ -68,7 +68,7 @@ def impact_voices(
     surface = MATERIALS.get(impact.surface, ground) if impact.surface != "unknown" else ground
     other = body_material(partner) if partner else surface
     contact_s = contact_time_s(impact, body, partner, surface)
-    texture = max(material.texture, other.texture, key=lambda one: (one.level, one.duration_s))
+    texture = contact_texture(material, other)
     noise_pa = texture.level * AIR_IMPEDANCE * impact.impulse_ns / body.mass.mass_kg * shape.radius_m
 
     impact = replace(impact, impulse_ns=shape.share * impact.impulse_ns)
@@ -120,6 +120,13 @@ def _surroundings(impact: Impact, surface: Material, contact_s: float, seed: int
     weights = strike_weights(struck.frequencies_hz.size, spot) * pulse_gain(struck.frequencies_hz, contact_s)
     ringing = body_modes(struck, impact.impulse_ns / _STRUCK_MASS_KG, weights, _STRUCK_SUPPORT_PER_S)
     return join([dense.scaled(_STRUCK_SPREADING), ringing])
+
+
+def contact_texture(first: Material, second: Material) -> Texture:
+    """What rubs: loose stuff if either is (it crumbles or rustles), else the softer, which wraps the other's grit."""
+    longest = max(first.texture, second.texture, key=lambda one: one.duration_s)
+    softer = min(first, second, key=lambda one: one.transverse_pa)
+    return longest if longest.duration_s >= LOOSE_S else softer.texture
 
 
 def contact_time_s(impact: Impact, body: Body, partner: Body | None, surface: Material) -> float:
