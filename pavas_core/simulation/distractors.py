@@ -54,7 +54,7 @@ class Curtain:
         height, width = self.cloth.shape[0], self.cloth.shape[1] // 2
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
         wave = np.sin(2 * math.pi * (self.rate_hz * time_s + 1.5 * x / width)) * (y / height) * self.shift_px
-        shown = cv2.remap(self.cloth, x + width / 2 + wave, y, cv2.INTER_LINEAR)
+        shown = cv2.remap(self.cloth, (x + width / 2 + wave).astype(np.float32), y, cv2.INTER_LINEAR)
         return [(Sprite(shown, self.to_world), np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))]
 
 

@@ -16,6 +16,7 @@ from pavas_core.simulation.stage import (
     SKIN,
     Actor,
     Colour,
+    Fixture,
     Limb,
     Look,
     Stage,
@@ -45,7 +46,7 @@ def strike(rng: np.random.Generator, aspect: float, duration_s: float) -> Stage:
     handle = float(rng.uniform(*handles))
     forearm = float(rng.uniform(0.24, 0.32)) if name != "spoon" else 0.2
     reach = handle + forearm
-    width = float(np.clip(reach * rng.uniform(1.1, 3.4), 0.6, 6.0))
+    width = float(np.clip(reach * rng.uniform(1.4, 3.8), 0.6, 6.0))
     height = width / aspect
     stage = Stage("strike", width, height, duration_s, None, "wood", tool_restitution=float(rng.uniform(*rebounds)))
     side = 1.0 if rng.random() < 0.5 else -1.0
@@ -122,6 +123,8 @@ def kick(rng: np.random.Generator, aspect: float, duration_s: float) -> Stage:
         return [brake, hold(brake.end_s, FOREVER_S, end)]
 
     tool.solid.path = Path([hold(0.0, begin, start), swing, *plan(swing.end_s, through, speed)], (0.0, leg), plan)
+    if foot:
+        stage.fixtures.append(_person(rng, pivot, floor, tool.looks[0].colour))
     stage.actors.append(tool)
     if rng.random() < 0.5:
         edge = width / 2 + side * rng.uniform(0.36, 0.46) * width
@@ -206,7 +209,11 @@ def _keep_going(rng: np.random.Generator, aspect: float, duration_s: float, down
     half = model.radius * float(rng.uniform(0.7, 1.0))
     thick = 0.02 + 0.15 * model.radius
     gap = model.radius + thick
-    rest = (x, meet_y - sign * (gap + float(rng.uniform(0.10, 0.2))), 0.0)
+    if not downwards:
+        # room under the foot to swing up from
+        meet_y = min(meet_y, floor - gap - thick - 0.16)
+        top = min(top, meet_y - 0.25)
+    rest = (x, meet_y - sign * (gap + float(rng.uniform(0.08, 0.14))), 0.0)
     anchor = (x + (1 if rng.random() < 0.5 else -1) * 0.28, rest[1] - sign * (0.45 if downwards else 0.1))
     if not downwards:
         anchor = (anchor[0], meet_y - 0.75)
@@ -224,13 +231,14 @@ def _keep_going(rng: np.random.Generator, aspect: float, duration_s: float, down
     path = Path([hold(0.0, FOREVER_S, rest)], (0.0, 0.0), plan)
     solid.path = path
     stage.actors += [ball, tool]
+    hip = (anchor[0], anchor[1] + 0.5) if downwards else anchor
+    stage.fixtures.append(_person(rng, hip, floor, tool.limbs[0].sleeve))
 
     def meet(meeting: Meeting) -> None:
         """Plan the next push as soon as the ball flies towards the hand."""
         if ball.solid not in (meeting.first, meeting.second):
             return
-        struck = solid in (meeting.first, meeting.second)
-        if struck == downwards:
+        if downwards and solid in (meeting.first, meeting.second):
             return
         body = ball.solid
         # height at which the ball is met: near its apex for a hand, on the way down for a foot
@@ -356,7 +364,7 @@ def _swung_tool(
     seed = int(rng.integers(1 << 30))
     looks: list[Look] = []
     if name in ("stick", "spoon"):
-        radius = max(thin * (0.7 if name == "spoon" else 0.9), 0.006)
+        radius = max(thin * (0.7 if name == "spoon" else 1.2), 0.006 if name == "spoon" else 0.014)
         half = 0.35 * handle if name == "stick" else 0.03
         vertices: tuple[Point, ...] = ((-half, 0.0), (half, 0.0))
         looks.append(Look(((-side * handle, 0.0), (side * half, 0.0)), radius, pattern, colour, accent, seed))
@@ -443,6 +451,22 @@ def _palm(rng: np.random.Generator, half: float, thick: float, anchor: Point, li
     mass = 1.2 if foot else 0.5
     solid = Solid(name, "flesh", vertices, thick, rigidity_kg=float(rng.uniform(1.5, 4.0)))
     return Actor(solid, name, "flesh", mass, (look,), (limb,), action="kicks" if foot else "pushes", tool=True)
+
+
+def _person(rng: np.random.Generator, hip: Point, floor: float, trousers: Colour) -> Fixture:
+    """Who the foot or hand belongs to, standing still behind the action."""
+    x, y = hip
+    skin = SKIN[rng.integers(len(SKIN))]
+    shirt = CLOTH[rng.integers(len(CLOTH))]
+    seed = int(rng.integers(1 << 30))
+    knee = (x + 0.04, (y + floor) / 2)
+    looks = (
+        Look((hip, knee), 0.075, "cloth", trousers, _darker(trousers), seed),
+        Look((knee, (x, max(knee[1] + 0.05, floor - 0.05))), 0.055, "cloth", trousers, _darker(trousers), seed + 1),
+        Look(((x, y - 0.05), (x, y - 0.48)), 0.15, "cloth", shirt, _darker(shirt), seed + 2),
+        Look(((x, y - 0.72), (x + 0.02, y - 0.80)), 0.085, "skin", skin, _darker(skin), seed + 3),
+    )
+    return Fixture(None, looks)
 
 
 def _turned(vertices: tuple[Point, ...], angle: float) -> list[Point]:
