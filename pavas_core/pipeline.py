@@ -1,0 +1,140 @@
+"""The main job in one piece, as the command line runs it: a clip to its physics, and physics to sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pavas_core.errors import PavasError, PhysicsError
+from pavas_core.physics.names import NAMELESS, find_objects
+from pavas_core.physics.types import MovingObject, ObjectSet, Scene
+from pavas_core.runtime import Runtime
+
+if TYPE_CHECKING:
+    from pavas_core.synthesis.engine import Synthesis
+    from pavas_core.video.clip import Clip
+
+GENERIC_NAMES = (NAMELESS, "ball")
+"""What the motion detector calls things."""
+
+
+@dataclass(frozen=True)
+class PhysicsOptions:
+    """What the user knows about the clip."""
+
+    prompt: str = ""
+    masses: str = ""
+    """Items as ``masses_from_text`` reads them."""
+    metres_per_px: float | None = None
+    known_size_m: Mapping[str, float] = field(default_factory=dict)
+    """Diameters in metres by object name or id."""
+    time_scale: float = 1.0
+    max_objects: int = 8
+    edits: Mapping[str, Any] = field(default_factory=dict)
+    """Corrections as ``apply_edits`` takes them."""
+
+
+@dataclass(frozen=True)
+class SoundOptions:
+    """How the scene shall sound."""
+
+    seed: int = 0
+    takes: int = 1
+    room: str = "small"
+    floor: str = ""
+    """What an unknown surface is made of; empty = what the prompt says."""
+    sample_rate: int = 48000
+    channels: int = 2
+    gain_db: float = 0.0
+
+
+def estimate_scene(clip: Clip, options: PhysicsOptions | None = None, runtime: Runtime | None = None) -> Scene:
+    """What moves in ``clip``, how heavy and how fast it is and what it hits, with the user's corrections.
+
+    Raises PhysicsError for options that do not fit what is there, MediaError where the clip cannot be read.
+    """
+    from pavas_core.estimation.masses import masses_from_text
+    from pavas_core.estimation.motion import detect_motion, track_motion
+    from pavas_core.estimation.velocity import planar_velocity
+    from pavas_core.physics.combine import combine_physics
+    from pavas_core.physics.overrides import apply_edits
+    from pavas_core.synthesis.prompt import apply_prompt
+
+    options, runtime = options or PhysicsOptions(), runtime or Runtime()
+    objects = detect_motion(clip, max_objects=options.max_objects, runtime=runtime)
+    objects = named_by_prompt(objects, options.prompt)
+    tracks = track_motion(clip, objects, runtime=runtime)
+    velocities = planar_velocity(
+        tracks,
+        objects,
+        metres_per_px=options.metres_per_px,
+        known_size_m=_by_id(options.known_size_m, objects.objects) or None,
+        time_scale=options.time_scale,
+        runtime=runtime,
+    )
+    masses = masses_from_text(options.masses, objects, velocities)
+    scene = combine_physics(objects, tracks, masses, velocities)
+    scene, _, _ = apply_prompt(scene, options.prompt)
+    return apply_edits(scene, options.edits)
+
+
+def foley(
+    scene: Scene, prompt: str = "", options: SoundOptions | None = None, runtime: Runtime | None = None
+) -> list[Synthesis]:
+    """The scene's sound, one take per seed from ``options.seed`` on. Raises PavasError for impossible options."""
+    from pavas_core.synthesis.engine import synthesize_impacts
+    from pavas_core.synthesis.prompt import parse_prompt
+
+    options, runtime = options or SoundOptions(), runtime or Runtime()
+    if options.takes < 1:
+        raise PavasError(f"{options.takes} takes cannot be made: ask for 1 or more.")
+    return [
+        synthesize_impacts(
+            scene,
+            sample_rate=options.sample_rate,
+            channels=options.channels,
+            seed=options.seed + take,
+            room=options.room,
+            floor=options.floor or parse_prompt(prompt).surface,
+            output_gain_db=options.gain_db,
+            runtime=runtime,
+        )
+        for take in range(options.takes)
+    ]
+
+
+def named_by_prompt(objects: ObjectSet, prompt: str) -> ObjectSet:
+    """``objects`` with what a prompt about a single thing calls it among their aliases, for masses and shapes.
+
+    Only things without a name of their own take part; where the thing is a ball, those that look like one.
+    """
+    from pavas_core.estimation.masses import find_entry
+    from pavas_core.synthesis.prompt import parse_prompt
+
+    things = [words for words in parse_prompt(prompt).materials if words != "*"]
+    entry = find_entry(things[0]) if len(things) == 1 else None
+    if entry is None or entry.name in GENERIC_NAMES:
+        return objects
+    nameless = [one.id for one in objects.objects if one.name in GENERIC_NAMES]
+    round_ones = [one.id for one in objects.objects if one.name == "ball"]
+    chosen = round_ones if entry.is_ball and round_ones else nameless
+
+    def named(one: MovingObject) -> MovingObject:
+        return replace(one, aliases=(*one.aliases, things[0])) if one.id in chosen else one
+
+    return replace(objects, objects=tuple(map(named, objects.objects)))
+
+
+def _by_id(sizes_m: Mapping[str, float], things: Sequence[MovingObject]) -> dict[str, float]:
+    """Sizes by object id; a name stands for all objects of that name. Raises PhysicsError for unknown names."""
+    from pavas_core.physics.validate import check_length_m
+
+    found: dict[str, float] = {}
+    for name, size_m in sizes_m.items():
+        check_length_m(size_m, f"The size of {name}")
+        for thing in find_objects(name, things)[0]:
+            if thing.id in found:
+                raise PhysicsError(f"The size of {thing.id} is given twice: keep one.")
+            found[thing.id] = size_m
+    return found
