@@ -1,0 +1,156 @@
+"""Where the path of one object's centre kinks: contacts of bodies whose centre can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pavas_core.estimation.fits import Acceleration, Kink, Piece, cut_path, fit_kink, path_noise
+
+LONGEST_GAP_S = 0.25
+"""A contact may be hidden this long; beyond it the two ends say too little of what happened between them."""
+LEAST_SAVED = 16.0
+_WINDOW_S = 0.22
+_FLIGHT_WINDOW_S = 0.7
+_LEAST_JUMP = 0.03
+_SIGMAS = 4.0
+_LARGEST_ACCELERATION = 60.0
+"""Of any motion that is no contact, picture widths per second squared."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """Trusted places of one object without a long gap, in pixels of the first frame."""
+
+    frames: np.ndarray
+    """int [N] indices of the analysed frames."""
+    times_s: np.ndarray
+    points: np.ndarray
+    """float64 [N, 2]."""
+    sigma: np.ndarray
+    """float64 [N] standard error of the points a coordinate, pixels."""
+    side_px: float
+    """Square root of the object's usual area."""
+
+
+@dataclass(frozen=True)
+class CutPath:
+    """A path with its kinks: between two of them it is smooth."""
+
+    path: Path
+    pieces: tuple[Piece, ...]
+    kinks: tuple[Kink, ...]
+    splits: tuple[int, ...]
+    """Sample at which the part after each kink begins."""
+
+    def parts(self) -> list[tuple[int, int]]:
+        """First and last sample of every part between kinks."""
+        starts = [0, *self.splits]
+        ends = [split - 1 for split in self.splits] + [len(self.path.times_s) - 1]
+        return list(zip(starts, ends, strict=True))
+
+
+def make_paths(
+    times_s: np.ndarray, points: np.ndarray, trusted: np.ndarray, side_px: float, width: int, frame_s: float
+) -> list[Path]:
+    """Paths of at least three trusted places each; ``points`` [L, 2] are in pixels of the first frame."""
+    frames = np.flatnonzero(trusted)
+    if len(frames) < 3:
+        return []
+    ends = np.flatnonzero(np.diff(times_s[frames]) > max(LONGEST_GAP_S, 3.5 * frame_s)) + 1
+    groups = [group for group in np.split(frames, ends) if len(group) >= 3]
+    noises = [path_noise(points[group]) for group in groups if len(group) >= 8]
+    # Outlines are found on pictures of 512 pixels or less, to a fraction of a pixel of those.
+    least = 0.25 * max(1.0, width / 512) + 0.01 * side_px
+    noise = float(np.clip(np.median(noises) if noises else least, least, 6.0 * least))
+    return [
+        Path(group, times_s[group], points[group].astype(float), np.full(len(group), noise), side_px)
+        for group in groups
+    ]
+
+
+def general_motion(width: int) -> Acceleration:
+    """Any motion of hands and machines."""
+    limit = _LARGEST_ACCELERATION * width
+    return Acceleration((0.0, 0.0), (limit, limit))
+
+
+def free_flight(gravity_px_s2: float) -> Acceleration:
+    """Free fall along the picture's vertical, with room for air, tilt and perspective."""
+    return Acceleration((0.0, gravity_px_s2), (0.12 * gravity_px_s2, 0.12 * gravity_px_s2))
+
+
+def cut_at_kinks(path: Path, width: int, frame_s: float, gravity_px_s2: float | None) -> CutPath:
+    """Find the kinks of a path; ``gravity_px_s2`` helps where the object is known to fly."""
+    general = general_motion(width)
+    flight = None if gravity_px_s2 is None else free_flight(gravity_px_s2)
+    pieces = cut_path(path.times_s, path.points, path.sigma, general, flight)
+    if len(pieces) < 2:
+        return CutPath(path, tuple(pieces), (), ())
+    cuts = list(range(1, len(pieces)))  # cut c lies before piece c
+
+    def judge(position: int) -> tuple[Kink, int, float]:
+        cut = cuts[position]
+        start = pieces[cuts[position - 1]].first if position > 0 else 0
+        stop = pieces[cuts[position + 1] - 1].last if position + 1 < len(cuts) else len(path.times_s) - 1
+        return _judge(path, pieces, cut, start, stop, general, flight, width, frame_s)
+
+    judged = [judge(i) for i in range(len(cuts))]
+    while cuts:
+        weakest = min(range(len(cuts)), key=lambda i: judged[i][2])
+        if judged[weakest][2] >= 1.0:
+            break
+        del cuts[weakest], judged[weakest]
+        for i in (weakest - 1, weakest):
+            if 0 <= i < len(cuts):
+                judged[i] = judge(i)
+    return CutPath(path, tuple(pieces), tuple(j[0] for j in judged), tuple(j[1] for j in judged))
+
+
+def _judge(
+    path: Path,
+    pieces: list[Piece],
+    cut: int,
+    start: int,
+    stop: int,
+    general: Acceleration,
+    flight: Acceleration | None,
+    width: int,
+    frame_s: float,
+) -> tuple[Kink, int, float]:
+    """The kink at a cut, its split and how far it passes: at least 1 is a real one."""
+    before, after = pieces[cut - 1], pieces[cut]
+    window = [_FLIGHT_WINDOW_S if p.ballistic else _WINDOW_S for p in (before, after)]
+    times = path.times_s
+    keep = [
+        i
+        for i in range(start, stop + 1)
+        if not before.last < i < after.first
+        and (
+            times[before.last] - times[i] <= window[0]
+            if i <= before.last
+            else times[i] - times[after.first] <= window[1]
+        )
+        and (not before.ballistic or i >= before.first)
+        and (not after.ballistic or i <= after.last)
+    ]
+    index = np.array(keep)
+    split = int(np.searchsorted(index, after.first))
+    sides = (
+        flight if before.ballistic and flight is not None else general,
+        flight if after.ballistic and flight is not None else general,
+    )
+    both = flight if before.ballistic and after.ballistic else None
+    kink = fit_kink(times[index], path.points[index], path.sigma[index], split, sides, frame_s, both)
+    limits = [
+        kink.jump / max(_LEAST_JUMP * width, 1e-9),
+        kink.jump / max(_SIGMAS * kink.sigma, 1e-9),
+        kink.jump / max((1.0 if both is not None else 1.6) * kink.bend, 1e-9),
+        kink.saved / LEAST_SAVED,
+    ]
+    # An identity switch moves the object at once; a contact hidden by blur or a merged outline moves it little.
+    speed = max(np.hypot(*kink.before), np.hypot(*kink.after))
+    allowed = 6.0 * float(np.median(path.sigma)) + 0.8 * path.side_px + 0.35 * speed * frame_s
+    limits.append(allowed / max(kink.gap * float(np.median(path.sigma)), 1e-9))
+    return kink, after.first, float(min(limits))

@@ -1,0 +1,271 @@
+"""Piecewise polynomial fits of a planar path: where it is smooth, and where its velocity jumps.
+
+A path is cut by optimal partitioning (Killick et al. 2012 without the pruning, since pieces are short): the sum of squared
+residuals of a constant-acceleration fit a piece, plus a price a cut and a price a dropped sample, is least. Cuts are then
+judged one by one with a fit on either side that share their place at an unknown time: a cut stays when the velocity
+jumps by more than noise and the smooth motion around it explain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CUT_PRICE = 24.0
+"""Chi-squared that a cut must save: six numbers and a time more to describe a path of a few hundred samples."""
+DROP_PRICE = 14.0
+GENERAL_PRICE = 8.0
+_CAP = 30.0
+_MOST_SAMPLES = 45
+_TIMES = 25
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """What is known beforehand of a piece's acceleration, pixels per second squared, x and y."""
+
+    mean: tuple[float, float]
+    sigma: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Kink:
+    """A jump of velocity between two smooth pieces of one path."""
+
+    time_s: float
+    sigma_s: float
+    place: np.ndarray
+    """float64 [2] where both sides meet, pixels."""
+    before: np.ndarray
+    """float64 [2] velocity just before, pixels per second."""
+    after: np.ndarray
+    sigma: float
+    """Standard error of the jump, pixels per second."""
+    saved: float
+    """Chi-squared saved over the best smooth fit of the same samples."""
+    gap: float
+    """Distance in standard errors by which the sides miss each other."""
+    bend: float
+    """Largest speed that the acceleration on either side makes up within one frame, pixels per second."""
+
+    @property
+    def jump(self) -> float:
+        """Size of the change of velocity, pixels per second."""
+        return float(np.hypot(*(self.after - self.before)))
+
+
+def path_noise(points: np.ndarray) -> float:
+    """Standard deviation of the noise of points [N, 2] a coordinate, from third differences; 0 for fewer than five.
+
+    The lower half of the differences counts, so that kinks every few samples do not pass for noise.
+    """
+    if len(points) < 5:
+        return 0.0
+    third = np.abs(np.diff(points, n=3, axis=0)).ravel()
+    # The 0.35 quantile of |N(0, 1)| is 0.454; third differences of white noise have the variance 1 + 9 + 9 + 1.
+    return float(np.quantile(third, 0.35) / 0.454 / np.sqrt(20.0))
+
+
+def _design(times_s: np.ndarray, at: np.ndarray | float) -> np.ndarray:
+    u = times_s - at
+    return np.stack([np.ones_like(u), u, 0.5 * u * u], axis=-1)
+
+
+def _costs(
+    times_s: np.ndarray, points: np.ndarray, sigma: np.ndarray, prior: Acceleration, longest_s: float, fewest: int
+) -> np.ndarray:
+    """[N, M] cost of the piece of m + 1 samples that ends with sample n; infinite where it is none."""
+    count = len(times_s)
+    costs = np.full((count, _MOST_SAMPLES), np.inf)
+    for length in range(fewest, min(_MOST_SAMPLES, count) + 1):
+        index = np.arange(length)[None, :] + np.arange(count - length + 1)[:, None]
+        t, p, w = times_s[index], points[index], 1.0 / sigma[index]
+        d = _design(t, t.mean(axis=1, keepdims=True)) * w[..., None]
+        y = p * w[..., None]
+        normal = np.einsum("nki,nkj->nij", d, d)
+        right = np.einsum("nki,nkc->nic", d, y)
+        total = np.zeros(len(index))
+        for axis in (0, 1):
+            stiff = 1.0 / prior.sigma[axis] ** 2
+            a, b = normal.copy(), right[..., axis].copy()
+            a[:, 2, 2] += stiff
+            b[:, 2] += stiff * prior.mean[axis]
+            solution = np.linalg.solve(a, b[..., None])[..., 0]
+            residual = y[..., axis] - np.einsum("nki,ni->nk", d, solution)
+            total += np.minimum(residual**2, _CAP).sum(axis=1) + stiff * (solution[:, 2] - prior.mean[axis]) ** 2
+        total[t[:, -1] - t[:, 0] > longest_s] = np.inf
+        costs[length - 1 :, length - 1] = total
+    return costs
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Samples ``first`` to ``last`` (both included) of a path that one constant acceleration explains."""
+
+    first: int
+    last: int
+    ballistic: bool
+
+
+def cut_path(
+    times_s: np.ndarray,
+    points: np.ndarray,
+    sigma: np.ndarray,
+    general: Acceleration,
+    flight: Acceleration | None = None,
+) -> list[Piece]:
+    """Smooth pieces of a path [N], [N, 2] with noise ``sigma`` [N]; single samples between them may be dropped.
+
+    Where ``flight`` (free fall) is known each piece is either such a flight, for which two samples suffice, or any other
+    motion, which must be worth GENERAL_PRICE more.
+    """
+    count = len(times_s)
+    costs = _costs(times_s, points, sigma, general, 1.2, 3)
+    flies = np.zeros(costs.shape, bool)
+    if flight is not None:
+        flights = _costs(times_s, points, sigma, flight, 1.5, 2)
+        flies = flights < costs + GENERAL_PRICE
+        costs = np.minimum(flights, costs + GENERAL_PRICE)
+    best = np.full(count + 1, np.inf)  # least cost of the first n samples
+    best[0] = 0.0
+    came = np.zeros((count + 1, 2), int)  # first sample of the last step, and whether it is a piece
+    for end in range(1, count + 1):
+        lengths = np.arange(1, min(_MOST_SAMPLES, end) + 1)
+        totals = best[end - lengths] + costs[end - 1, lengths - 1] + CUT_PRICE
+        pick = int(np.argmin(totals))
+        best[end], came[end] = totals[pick], (end - int(lengths[pick]), 1)
+        if best[end - 1] + DROP_PRICE < best[end]:
+            best[end], came[end] = best[end - 1] + DROP_PRICE, (end - 1, 0)
+    pieces = []
+    end = count
+    while end > 0:
+        first, kept = int(came[end, 0]), bool(came[end, 1])
+        if kept:
+            pieces.append(Piece(first, end - 1, bool(flies[end - 1, end - 1 - first])))
+        end = first
+    return pieces[::-1]
+
+
+def fit_piece(
+    times_s: np.ndarray, points: np.ndarray, sigma: np.ndarray, at_s: float, prior: Acceleration
+) -> tuple[np.ndarray, np.ndarray]:
+    """Place, velocity and acceleration at ``at_s`` ([3, 2]) and their standard errors ([3, 2]) by weighted least squares."""
+    d = _design(times_s, at_s) / sigma[:, None]
+    y = points / sigma[:, None]
+    values, errors = np.empty((3, 2)), np.empty((3, 2))
+    for axis in (0, 1):
+        stiff = 1.0 / prior.sigma[axis] ** 2
+        normal = d.T @ d
+        normal[2, 2] += stiff
+        right = d.T @ y[:, axis]
+        right[2] += stiff * prior.mean[axis]
+        normal[np.diag_indices(3)] += 1e-12 * np.trace(normal)
+        inverse = np.linalg.inv(normal)
+        values[:, axis] = inverse @ right
+        errors[:, axis] = np.sqrt(np.maximum(np.diag(inverse), 0.0))
+    return values, errors
+
+
+def _kink_solution(
+    t: np.ndarray, p: np.ndarray, w: np.ndarray, at_s: float, sides: tuple[Acceleration, Acceleration]
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Cost, [5, 2] place, velocities and accelerations on either side, [5, 5] mean covariance, with the kink at ``at_s``."""
+    u = t - at_s
+    late = u > 0
+    d = np.zeros((len(t), 5))
+    d[:, 0] = 1.0
+    d[~late, 1], d[late, 2] = u[~late], u[late]
+    d[~late, 3], d[late, 4] = 0.5 * u[~late] ** 2, 0.5 * u[late] ** 2
+    dw = d * w[:, None]
+    cost, values, covariance = 0.0, np.empty((5, 2)), np.zeros((5, 5))
+    for axis in (0, 1):
+        stiff = np.array([1.0 / side.sigma[axis] ** 2 for side in sides])
+        mean = np.array([side.mean[axis] for side in sides])
+        normal = dw.T @ dw
+        normal[[3, 4], [3, 4]] += stiff
+        # Speeds beyond a thousand picture widths a second are not known beforehand, yet keep a lone side solvable.
+        normal[np.diag_indices(5)] += 1e-10
+        right = dw.T @ (p[:, axis] * w)
+        right[3:] += stiff * mean
+        inverse = np.linalg.inv(normal)
+        values[:, axis] = inverse @ right
+        residual = (p[:, axis] - d @ values[:, axis]) * w
+        cost += float((residual**2).sum() + (stiff * (values[3:, axis] - mean) ** 2).sum())
+        covariance += 0.5 * inverse
+    return cost, values, covariance
+
+
+def smooth_cost(times_s: np.ndarray, points: np.ndarray, sigma: np.ndarray, flight: Acceleration | None) -> float:
+    """Chi-squared of the best smooth path: that ``flight``, or without one a polynomial of up to fourth order."""
+    w = 1.0 / sigma
+    u = times_s - times_s.mean()
+    span = max(float(np.abs(u).max()), 1e-9)
+    order = 2 if flight is not None else 4 if len(u) >= 9 else 3
+    d = np.stack([(u / span) ** k for k in range(order + 1)], axis=-1)
+    cost = 0.0
+    for axis in (0, 1):
+        y = points[:, axis].copy()
+        stiff = np.zeros(order + 1)
+        if flight is not None:
+            y = y - 0.5 * flight.mean[axis] * u**2
+            stiff[2] = 1.0 / (0.5 * flight.sigma[axis] * span**2) ** 2
+        dw = d * w[:, None]
+        solution = np.linalg.lstsq(
+            np.vstack([dw, np.diag(np.sqrt(stiff))]), np.concatenate([y * w, np.zeros(order + 1)]), rcond=None
+        )[0]
+        cost += float((((y - d @ solution) * w) ** 2).sum() + (stiff * solution**2).sum())
+    return cost
+
+
+def fit_kink(
+    times_s: np.ndarray,
+    points: np.ndarray,
+    sigma: np.ndarray,
+    split: int,
+    sides: tuple[Acceleration, Acceleration],
+    frame_s: float,
+    flight: Acceleration | None,
+) -> Kink:
+    """Where samples before and from ``split`` on meet, by least squares over the time of the kink.
+
+    Both sides share their place at the kink; their velocities and accelerations are their own, so no side sees the
+    other's samples. The time is searched between the samples next to the cut, half a frame beyond included. ``flight``
+    is what the samples would be without a kink, None for any smooth motion.
+    """
+    w = 1.0 / sigma
+    low, high = times_s[split - 1], times_s[split]
+    margin = 0.5 * frame_s
+    grid = np.linspace(low - margin, high + margin, _TIMES)
+    costs = np.empty(_TIMES)
+    for i, at in enumerate(grid):
+        # A picture taken within a quarter of a frame of the kink is blurred over both sides.
+        near = np.abs(times_s - at) < 0.25 * frame_s
+        weights = np.where(near, 0.4 * w, w)
+        costs[i] = _kink_solution(times_s, points, weights, float(at), sides)[0]
+    pick = int(np.argmin(costs))
+    at_s = float(grid[pick])
+    step = grid[1] - grid[0]
+    if 0 < pick < _TIMES - 1:
+        bend = costs[pick - 1] - 2 * costs[pick] + costs[pick + 1]
+        if bend > 1e-12:
+            at_s += float(np.clip(0.5 * (costs[pick - 1] - costs[pick + 1]) / bend, -0.5, 0.5) * step)
+    close = grid[costs < costs.min() + 1.0]
+    sigma_s = max(0.5 * float(close.max() - close.min()), 0.5 * float(step))
+    near = np.abs(times_s - at_s) < 0.25 * frame_s
+    cost, values, covariance = _kink_solution(times_s, points, np.where(near, 0.4 * w, w), at_s, sides)
+    variance = covariance[1, 1] + covariance[2, 2] - 2 * covariance[1, 2]
+    first, _ = fit_piece(times_s[:split], points[:split], sigma[:split], at_s, sides[0])
+    second, _ = fit_piece(times_s[split:], points[split:], sigma[split:], at_s, sides[1])
+    miss = float(np.hypot(*(first[0] - second[0])))
+    return Kink(
+        time_s=at_s,
+        sigma_s=sigma_s,
+        place=values[0],
+        before=values[1],
+        after=values[2],
+        sigma=float(np.sqrt(max(variance, 0.0))),
+        saved=smooth_cost(times_s, points, sigma, flight) - cost,
+        gap=miss / float(np.median(sigma)),
+        bend=float(max(np.hypot(*values[3]), np.hypot(*values[4])) * frame_s),
+    )

@@ -1,0 +1,306 @@
+"""Metric velocity of tracked objects in the picture plane, and the moments at which it jumps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pavas_core.errors import PhysicsError
+from pavas_core.estimation import scale as scales
+from pavas_core.estimation.blows import Blow, find_blows
+from pavas_core.estimation.breaks import CutPath, cut_at_kinks, make_paths
+from pavas_core.estimation.fits import Kink
+from pavas_core.estimation.scale import Flight, Scale
+from pavas_core.physics.names import find_objects
+from pavas_core.physics.types import MAX_SPEED_MPS, Break, ObjectSet, Track, TrackSet, Velocity, VelocitySet
+from pavas_core.physics.validate import check_factor, check_length_m
+from pavas_core.runtime import Runtime
+
+_SMOOTH_S = 0.1
+_FLOW_SIGMA = 0.25
+"""Of the flow of an object's fast pixels, relative."""
+_STEADY = 0.25
+_KNOWN_SIZE_SIGMA = 0.05
+_POOLED_SIGMA = 0.25
+"""Added where an object takes the scale of another one: they may be at different depths."""
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """What is known of one track before it has a scale, in pixels of the first frame and seconds of the clip."""
+
+    track: Track
+    points: np.ndarray
+    flow: np.ndarray | None
+    side_px: float
+    reliable: bool
+    """The centre of the outline moves as the object does."""
+    cuts: tuple[CutPath, ...]
+    flights: tuple[Flight, ...]
+
+
+def planar_velocity(
+    tracks: TrackSet,
+    objects: ObjectSet | None = None,
+    *,
+    metres_per_px: float | None = None,
+    known_size_m: dict[str, float] | None = None,
+    time_scale: float = 1.0,
+    runtime: Runtime | None = None,
+) -> VelocitySet:
+    """Speed of every track at the middles of the frame intervals, in metres per second of the world, with its breaks.
+
+    Metres come from ``metres_per_px``; or else from ``known_size_m`` (diameter in metres by object id, name or alias;
+    names need ``objects``); or else from gravity in free flights, an object's own or those of others; or else a typical
+    scene is assumed. ``notes`` says which for each object. ``time_scale`` is seconds of the world per second of the
+    clip (0.25 = four times slowed). Motion along the line of sight is not seen.
+
+    Raises PhysicsError for impossible scales and sizes, and for sizes of unknown objects.
+    """
+    runtime = runtime or Runtime()
+    check_factor(time_scale, "time_scale")
+    if metres_per_px is not None:
+        check_length_m(metres_per_px, "metres_per_px")
+    sizes = _known_sizes(known_size_m or {}, tracks, objects)
+    count = len(tracks.tracks)
+    motions = []
+    for i, track in enumerate(tracks.tracks):
+        runtime.step("Measuring velocity", i, 2 * count)
+        motions.append(_first_look(track, tracks, time_scale))
+    given = None
+    if metres_per_px is not None:
+        given = Scale(metres_per_px, "metres_per_pixel", 0.02, "given metres per pixel")
+    scene_gravity = scales.agree([f for m in motions for f in m.flights])
+    velocities, notes = [], []
+    for i, motion in enumerate(motions):
+        runtime.step("Measuring velocity", count + i, 2 * count)
+        own = scales.agree(list(motion.flights))
+        gravity = own[0] if own is not None else None
+        if motion.reliable and gravity is not None:
+            motion = _look_again(motion, tracks, gravity, time_scale)
+            own = scales.agree(list(motion.flights)) or own
+        scale = given or _scale(motion, sizes, own, scene_gravity, tracks.width, time_scale)
+        velocities.append(_velocity(motion, tracks, scale, time_scale))
+        notes.append(f"{motion.track.object_id}: scale from {scale.reason}, {100 * scale.sigma:.0f} % standard error.")
+    runtime.step("Measuring velocity", 2 * count, 2 * count)
+    return VelocitySet(tuple(velocities), time_scale, tuple(notes))
+
+
+def _known_sizes(sizes: dict[str, float], tracks: TrackSet, objects: ObjectSet | None) -> dict[str, float]:
+    """Known diameters by object id."""
+    ids = {t.object_id for t in tracks.tracks}
+    found: dict[str, float] = {}
+    for name, size in sizes.items():
+        check_length_m(size, f"The known size of {name}")
+        if name in ids:
+            found[name] = size
+        elif objects is not None:
+            found |= {one.id: size for one in find_objects(name, objects.objects)[0] if one.id not in sizes}
+        else:
+            raise PhysicsError(f"There is no track {name!r} to have a known size: there are {', '.join(sorted(ids))}.")
+    return found
+
+
+def stabilised(tracks: TrackSet, points: np.ndarray) -> np.ndarray:
+    """Points [L, 2] of each frame's pixels as points of the first frame's pixels."""
+    if tracks.camera is None:
+        return points.astype(float)
+    return np.einsum("nij,nj->ni", tracks.camera[:, :, :2], points.astype(float)) + tracks.camera[:, :, 2]
+
+
+def _frame_s(tracks: TrackSet) -> float:
+    return float(np.median(np.diff(tracks.times_s))) if len(tracks.times_s) > 1 else 1.0 / 25.0
+
+
+def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
+    """Paths, kinks and flights of one track without knowing gravity."""
+    points = stabilised(tracks, track.centroids)
+    seen = track.visible & np.isfinite(points).all(axis=1)
+    area = np.where(seen, track.area_px, np.nan)
+    usual = float(np.nanmedian(area)) if seen.any() else 0.0
+    side = float(np.sqrt(usual))
+    ratio = np.abs(np.log(np.maximum(area, 1e-3) / _running_median(area, 11)))
+    whole = seen & ~track.truncated & ~(ratio > 0.6)
+    reliable = bool(whole.sum() >= 5 and whole.sum() >= 0.5 * seen.sum() and np.nanmedian(ratio[seen]) < _STEADY)
+    cuts: tuple[CutPath, ...] = ()
+    flights: tuple[Flight, ...] = ()
+    if reliable:
+        frame_s = _frame_s(tracks)
+        paths = make_paths(tracks.times_s, points, whole, side, tracks.width, frame_s)
+        cuts = tuple(cut_at_kinks(p, tracks.width, frame_s, None) for p in paths)
+        flights = tuple(f for c in cuts for f in scales.find_flights(c, tracks.width, time_scale))
+    flow = None if track.flow_px_s is None else track.flow_px_s.astype(float)
+    return _Motion(track, points, flow, side, reliable, cuts, flights)
+
+
+def _look_again(motion: _Motion, tracks: TrackSet, gravity_px_s2: float, time_scale: float) -> _Motion:
+    """Kinks and flights of a body that is known to fly at times."""
+    cuts = tuple(cut_at_kinks(c.path, tracks.width, _frame_s(tracks), gravity_px_s2) for c in motion.cuts)
+    flights = tuple(f for c in cuts for f in scales.find_flights(c, tracks.width, time_scale))
+    return _Motion(motion.track, motion.points, motion.flow, motion.side_px, motion.reliable, cuts, flights)
+
+
+def _running_median(values: np.ndarray, span: int) -> np.ndarray:
+    half = span // 2
+    padded = np.pad(values.astype(float), half, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, span)
+    out = np.full(len(values), np.nan)
+    known = np.isfinite(windows).any(axis=1)
+    out[known] = np.nanmedian(windows[known], axis=1)
+    return out
+
+
+def _scale(
+    motion: _Motion,
+    sizes: dict[str, float],
+    own: tuple[float, float, int] | None,
+    scene: tuple[float, float, int] | None,
+    width: int,
+    time_scale: float,
+) -> Scale:
+    """Where the metres of one object come from."""
+    size = sizes.get(motion.track.object_id)
+    if size is not None and motion.side_px > 0:
+        return Scale(
+            size / _diameter_px(motion.side_px), "known_size", _KNOWN_SIZE_SIGMA, f"its known size of {size:g} m"
+        )
+    if own is not None:
+        return scales.from_gravity(*own, time_scale)
+    if scene is not None:
+        value, sigma, count = scene
+        other = scales.from_gravity(value, float(np.hypot(sigma, _POOLED_SIGMA)), count, time_scale)
+        return Scale(other.metres_per_px, other.source, other.sigma, f"{other.reason} of another object")
+    return scales.typical(width)
+
+
+def _diameter_px(side_px: float) -> float:
+    """Diameter of a disc whose area is ``side_px`` squared."""
+    return side_px * 2.0 / float(np.sqrt(np.pi))
+
+
+def _velocity(motion: _Motion, tracks: TrackSet, scale: Scale, time_scale: float) -> Velocity:
+    """Vectors at interval middles and breaks, in metres and seconds of the world."""
+    times = tracks.times_s
+    middles = (times[:-1] + times[1:]) / 2
+    px, sigma_px = _smooth_velocity(motion, times, middles)
+    factor = scale.metres_per_px / time_scale
+    vector = np.full((len(middles), 3), np.nan)
+    vector[:, :2] = px * factor
+    vector[np.isfinite(px).all(axis=1), 2] = 0.0
+    sigma = sigma_px * factor
+    if motion.reliable:
+        kinks = [k for c in motion.cuts for k in c.kinks]
+        breaks = [_break(k, motion, tracks, factor) for k in kinks]
+    elif motion.flow is not None:
+        breaks = [_break_of_blow(b, motion, tracks, factor) for b in find_blows(times, motion.flow, tracks.width)]
+    else:
+        breaks = []
+    vector = _possible(vector)
+    speed = np.linalg.norm(vector, axis=1)
+    breaks = [b for b in breaks if max(np.hypot(*b.pre_mps[:2]), np.hypot(*b.post_mps[:2])) <= MAX_SPEED_MPS]
+    return Velocity(
+        object_id=motion.track.object_id,
+        times_s=middles,
+        speed_mps=speed.astype(np.float32),
+        vector_mps=vector.astype(np.float32),
+        sigma_mps=sigma.astype(np.float32),
+        breaks=tuple(sorted(breaks, key=lambda b: b.time_s)),
+        metres_per_px=scale.metres_per_px,
+        scale_source=scale.source,
+        scale_sigma=scale.sigma,
+        size_m=_diameter_px(motion.side_px) * scale.metres_per_px if motion.side_px > 0 else None,
+        free=bool(motion.flights),
+    )
+
+
+def _possible(vector: np.ndarray) -> np.ndarray:
+    """Vectors no longer than MAX_SPEED_MPS; longer ones are measuring errors and unknown."""
+    length = np.linalg.norm(vector, axis=1)
+    vector[length > MAX_SPEED_MPS] = np.nan
+    return vector
+
+
+def _smooth_velocity(motion: _Motion, times: np.ndarray, middles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Velocity [L-1, 2] and its standard error [L-1], pixels per second, from fits that never cross a kink."""
+    px = np.full((len(middles), 2), np.nan)
+    sigma = np.full(len(middles), np.nan)
+    if motion.reliable:
+        for cut in motion.cuts:
+            for number, (first, last) in enumerate(cut.parts()):
+                low = cut.kinks[number - 1].time_s if number > 0 else cut.path.times_s[first] - 1e-9
+                high = cut.kinks[number].time_s if number < len(cut.kinks) else cut.path.times_s[last] + 1e-9
+                inside = np.flatnonzero((middles > low) & (middles < high))
+                _fill(px, sigma, inside, middles, cut, first, last)
+    if motion.flow is not None:
+        # Flow stands in where the centre cannot be trusted.
+        blank = ~np.isfinite(px).all(axis=1) & np.isfinite(motion.flow).all(axis=1)
+        px[blank] = motion.flow[blank]
+        sigma[blank] = _FLOW_SIGMA * np.hypot(*motion.flow[blank].T) + 0.5 / np.diff(times)[blank]
+    return px, sigma
+
+
+def _fill(
+    px: np.ndarray, sigma: np.ndarray, inside: np.ndarray, middles: np.ndarray, cut: CutPath, first: int, last: int
+) -> None:
+    """Velocity at the middles ``inside`` from the samples of one smooth part around each."""
+    path = cut.path
+    for i in inside:
+        near = np.arange(first, last + 1)
+        distance = np.abs(path.times_s[near] - middles[i])
+        wanted = max(4, int((distance <= _SMOOTH_S).sum()))
+        near = np.sort(near[np.argsort(distance, kind="stable")[:wanted]])
+        if len(near) < 2:
+            continue
+        order = 2 if len(near) >= 4 else 1
+        u = path.times_s[near] - middles[i]
+        d = np.stack([u**k for k in range(order + 1)], axis=-1)
+        inverse = np.linalg.pinv(d)
+        px[i] = (inverse @ path.points[near])[1]
+        sigma[i] = float(np.sqrt((inverse[1] ** 2).sum())) * float(path.sigma[near].mean()) * np.sqrt(2.0)
+
+
+def _vector(px_s: np.ndarray, factor: float) -> tuple[float, float, float]:
+    return float(px_s[0] * factor), float(px_s[1] * factor), 0.0
+
+
+def _break(kink: Kink, motion: _Motion, tracks: TrackSet, factor: float) -> Break:
+    certainty = min(
+        kink.jump / (8.0 * max(kink.sigma, 1e-9)), kink.saved / 60.0, kink.jump / max(4.0 * kink.bend, 1e-9)
+    )
+    return Break(
+        time_s=float(np.clip(kink.time_s, 0.0, tracks.duration_s)),
+        sigma_s=kink.sigma_s,
+        position_px=_shown(kink.place, kink.time_s, tracks),
+        pre_mps=_vector(kink.before, factor),
+        post_mps=_vector(kink.after, factor),
+        sigma_mps=kink.sigma * factor / float(np.sqrt(2.0)),
+        confidence=float(np.clip(0.4 + 0.6 * certainty, 0.0, 1.0)),
+    )
+
+
+def _shown(place: np.ndarray, time_s: float, tracks: TrackSet) -> tuple[float, float]:
+    """A place of the first frame's pixels in the picture shown at ``time_s``."""
+    if tracks.camera is not None:
+        pose = tracks.camera[int(np.argmin(np.abs(tracks.times_s - time_s)))]
+        place = np.linalg.solve(pose[:, :2], place - pose[:, 2])
+    return float(place[0]), float(place[1])
+
+
+def _break_of_blow(blow: Blow, motion: _Motion, tracks: TrackSet, factor: float) -> Break:
+    """The leading edge of what moved is where it struck."""
+    boxes = motion.track.boxes
+    seen = np.flatnonzero(motion.track.visible)
+    frame = int(seen[np.argmin(np.abs(tracks.times_s[seen] - blow.time_s))])
+    x0, y0, x1, y1 = (float(v) for v in boxes[frame])
+    along = blow.before / float(np.hypot(*blow.before))
+    place = (x0 + x1) / 2 + along[0] * (x1 - x0) / 2, (y0 + y1) / 2 + along[1] * (y1 - y0) / 2
+    return Break(
+        time_s=float(np.clip(blow.time_s, 0.0, tracks.duration_s)),
+        sigma_s=blow.sigma_s,
+        position_px=(float(np.clip(place[0], 0, tracks.width)), float(np.clip(place[1], 0, tracks.height))),
+        pre_mps=_vector(blow.before, factor),
+        post_mps=_vector(blow.after, factor),
+        sigma_mps=_FLOW_SIGMA * float(np.hypot(*blow.before)) * factor,
+        confidence=blow.confidence,
+    )

@@ -1,0 +1,162 @@
+"""Which breaks of velocity belong to one contact, and which are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pavas_core.physics.types import Break, Track, TrackSet, Velocity
+
+LEAST_CONFIDENCE = 0.5
+LEAST_NORMAL_MPS = 0.2
+"""Slower approach than this is resting, not hitting."""
+LEAST_WIDTHS_S = 0.08
+"""The same in picture widths per second, where metres are a guess."""
+SEPARATE_S = 0.06
+"""Breaks of one object closer than this are one contact."""
+REACH = 0.35
+"""How far apart two boxes may be and still touch, as a fraction of the smaller body's side."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One break of one object that is a contact."""
+
+    object_id: str
+    at: Break
+    partner: Event | None = None
+    """The other body's break, where two tracked bodies met."""
+
+
+def find_events(tracks: TrackSet, velocities: dict[str, Velocity], time_scale: float) -> list[Event]:
+    """Contacts in order of time: strong enough, once each, two bodies' breaks at one time and place as one."""
+    by_id = {track.object_id: track for track in tracks.tracks}
+    frame_s = float(np.median(np.diff(tracks.times_s))) if len(tracks.times_s) > 1 else 0.04
+    single = []
+    for object_id, velocity in velocities.items():
+        strong = [b for b in velocity.breaks if _is_contact(b, velocity, tracks.width, time_scale)]
+        single += [Event(object_id, b) for b in _apart(strong, max(SEPARATE_S, 1.2 * frame_s))]
+    single = _without_jerks(single, by_id, tracks, velocities, frame_s)
+    return sorted(_paired(single, by_id, tracks, frame_s), key=lambda e: e.at.time_s)
+
+
+def approach_mps(at: Break) -> tuple[np.ndarray, float, float]:
+    """Unit normal [3] along which the body was pushed, and its approach and separation speed along it.
+
+    A body that was pushed from behind did not approach: what pushed it did, so the whole change counts as separation.
+    """
+    change = np.subtract(at.post_mps, at.pre_mps)
+    length = float(np.linalg.norm(change))
+    normal = change / length if length > 0 else np.array([0.0, -1.0, 0.0])
+    normal = _levelled(normal)
+    before = max(0.0, -float(np.dot(at.pre_mps, normal)))
+    after = float(np.dot(change, normal)) - before
+    return normal, before, max(0.0, after)
+
+
+def _levelled(normal: np.ndarray) -> np.ndarray:
+    """Floors are level and walls upright: a normal within 18 degrees of an axis lies along it; the rest is friction."""
+    for axis in (np.array([0.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0])):
+        along = float(normal @ axis)
+        if abs(along) > 0.95:
+            return axis * np.sign(along)
+    return normal
+
+
+def _is_contact(at: Break, velocity: Velocity, width: int, time_scale: float) -> bool:
+    _, before, after = approach_mps(at)
+    if at.confidence < LEAST_CONFIDENCE:
+        return False
+    if velocity.metres_per_px is not None and velocity.scale_source == "assumed":
+        least = LEAST_WIDTHS_S * width * velocity.metres_per_px / time_scale
+    else:
+        least = LEAST_NORMAL_MPS
+    return max(before, after) >= least
+
+
+def _apart(breaks: list[Break], separate_s: float) -> list[Break]:
+    """The strongest of breaks that crowd together."""
+    kept: list[Break] = []
+    for one in sorted(breaks, key=lambda b: -b.confidence * float(np.linalg.norm(np.subtract(b.post_mps, b.pre_mps)))):
+        if all(abs(one.time_s - other.time_s) > separate_s for other in kept):
+            kept.append(one)
+    return sorted(kept, key=lambda b: b.time_s)
+
+
+def box_at(track: Track, times_s: np.ndarray, time_s: float) -> np.ndarray | None:
+    """float [4] the box at the nearest frame within 0.15 s, None where the object is not seen."""
+    seen = np.flatnonzero(track.visible)
+    if not len(seen):
+        return None
+    nearest = int(seen[np.argmin(np.abs(times_s[seen] - time_s))])
+    return track.boxes[nearest].astype(float) if abs(times_s[nearest] - time_s) < 0.15 else None
+
+
+def touching(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two boxes overlap or nearly do."""
+    sides = [float(np.sqrt(max((b[2] - b[0]) * (b[3] - b[1]), 1.0))) for b in (first, second)]
+    room = REACH * min(sides)
+    return bool(
+        first[0] - room < second[2]
+        and second[0] - room < first[2]
+        and first[1] - room < second[3]
+        and second[1] - room < first[3]
+    )
+
+
+def _change(event: Event) -> np.ndarray:
+    return np.subtract(event.at.post_mps, event.at.pre_mps)
+
+
+def _without_jerks(
+    events: list[Event], by_id: dict[str, Track], tracks: TrackSet, velocities: dict[str, Velocity], frame_s: float
+) -> list[Event]:
+    """Drop breaks that two bodies apart from each other share: the picture jerked, not they."""
+
+    def shakes(event: Event) -> bool:
+        own = _change(event) / (velocities[event.object_id].metres_per_px or 1.0)
+        box = box_at(by_id[event.object_id], tracks.times_s, event.at.time_s)
+        for other in events:
+            if other.object_id == event.object_id or abs(other.at.time_s - event.at.time_s) > 0.6 * frame_s:
+                continue
+            theirs = _change(other) / (velocities[other.object_id].metres_per_px or 1.0)
+            box2 = box_at(by_id[other.object_id], tracks.times_s, event.at.time_s)
+            if box is None or box2 is None or touching(box, box2):
+                continue
+            if np.linalg.norm(own - theirs) < 0.25 * max(np.linalg.norm(own), np.linalg.norm(theirs)):
+                return True
+        return False
+
+    return [event for event in events if not shakes(event)]
+
+
+def _paired(events: list[Event], by_id: dict[str, Track], tracks: TrackSet, frame_s: float) -> list[Event]:
+    """Join the breaks of two bodies that met; drop one of two that are the same thing seen twice."""
+    left = sorted(events, key=lambda e: -e.at.confidence)
+    done: list[Event] = []
+    while left:
+        event = left.pop(0)
+        box = box_at(by_id[event.object_id], tracks.times_s, event.at.time_s)
+        mates = [
+            other
+            for other in left
+            if other.object_id != event.object_id
+            and abs(other.at.time_s - event.at.time_s)
+            <= max(1.5 * frame_s, 2.0 * float(np.hypot(other.at.sigma_s, event.at.sigma_s)))
+            and _meets(box, box_at(by_id[other.object_id], tracks.times_s, event.at.time_s))
+        ]
+        opposite = [m for m in mates if float(_change(m) @ _change(event)) < 0]
+        if opposite:
+            mate = min(opposite, key=lambda m: abs(m.at.time_s - event.at.time_s))
+            left.remove(mate)
+            done.append(Event(event.object_id, event.at, mate))
+        else:
+            for twin in mates:
+                left.remove(twin)
+            done.append(event)
+    return done
+
+
+def _meets(first: np.ndarray | None, second: np.ndarray | None) -> bool:
+    return first is not None and second is not None and touching(first, second)
