@@ -13,13 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pavas_core.estimation.detect import detect_motion
 from pavas_core.estimation.masses import default_masses
-from pavas_core.estimation.track import track_motion
+from pavas_core.estimation.motion import detect_motion, track_motion
 from pavas_core.estimation.velocity import planar_velocity
 from pavas_core.physics.combine import combine_physics
-from pavas_core.simulation.dataset import write_clip
-from pavas_core.simulation.scene import simulate
+from pavas_core.simulation.clip_files import write_clip
+from pavas_core.simulation.simulate import simulate
 from pavas_core.synthesis.engine import synthesize_impacts
 from pavas_core.video.clip import iter_frames, open_clip
 from pavas_core.video.save import save_video

@@ -15,25 +15,25 @@ from pavas_core.simulation.stage import Actor, Stage, contact_law, solids_of
 SceneMaker = Callable[[np.random.Generator, float, float], Stage]
 
 KINDS: dict[str, tuple[float, SceneMaker]] = {
-    # free bodies that hit things: 42 %
-    "drop": (0.14, free_scenes.drop),
-    "throw": (0.11, free_scenes.throw),
-    "collide": (0.10, free_scenes.collide),
-    "roll_off": (0.07, free_scenes.roll_off),
-    # articulated strikes: 33 %, or 44 % of the clips with contact
-    "strike": (0.16, strike_scenes.strike),
-    "kick": (0.06, strike_scenes.kick),
-    "bat": (0.03, strike_scenes.bat),
-    "dribble": (0.05, strike_scenes.dribble),
-    "juggle": (0.03, strike_scenes.juggle),
-    # no contact: 25 %
+    # free bodies that hit things: 36 %
+    "drop": (0.12, free_scenes.drop),
+    "throw": (0.09, free_scenes.throw),
+    "collide": (0.09, free_scenes.collide),
+    "roll_off": (0.06, free_scenes.roll_off),
+    # articulated strikes: 42 %
+    "strike": (0.20, strike_scenes.strike),
+    "kick": (0.08, strike_scenes.kick),
+    "bat": (0.04, strike_scenes.bat),
+    "dribble": (0.06, strike_scenes.dribble),
+    "juggle": (0.04, strike_scenes.juggle),
+    # no contact: 22 %
     "toss": (0.05, quiet_scenes.toss),
     "pendulum": (0.03, quiet_scenes.pendulum),
-    "wave": (0.03, quiet_scenes.wave),
+    "wave": (0.02, quiet_scenes.wave),
     "air_swings": (0.02, strike_scenes.air_swings),
-    "passing": (0.04, quiet_scenes.passing),
+    "passing": (0.03, quiet_scenes.passing),
     "pan": (0.03, quiet_scenes.pan),
-    "light": (0.03, quiet_scenes.light),
+    "light": (0.02, quiet_scenes.light),
     "still": (0.02, quiet_scenes.still),
 }
 """Share and maker of every kind of scene."""
