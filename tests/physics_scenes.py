@@ -20,7 +20,7 @@ FRAMES = 9
 
 
 def make_impact(id: str, object_id: str, **values) -> Impact:
-    """A bounce with e = 0.5 from 2 m/s, unless ``values`` say otherwise."""
+    """A bounce of 0.6 kg with e = 0.5 from 2 m/s, unless ``values`` say otherwise."""
     given = {
         "time_s": 0.8,
         "partner": None,
@@ -77,8 +77,10 @@ def make_scene(*, tracks: bool = True) -> Scene:
         rng.normal(size=(FRAMES - 1, 2)).astype(np.float32),
     )
     impacts = (
-        make_impact("impact-1", "ball-1", energy_loss_j=1.5),
-        make_impact("impact-2", "ball-1", time_s=1.4, partner="cup-1", contact="collision", surface="ceramic"),
+        make_impact("impact-1", "ball-1"),
+        make_impact(
+            "impact-2", "ball-1", time_s=1.4, partner="cup-1", contact="collision", surface="ceramic", energy_loss_j=1.2
+        ),
     )
     return Scene(
         2.0,

@@ -1,8 +1,9 @@
 """Corrections of a scene by hand: exact, and touching nothing else.
 
 An override of mass means the same object and material, geometrically scaled, with the same motion: impulses and energy
-losses follow from the new mass. Of two tracked bodies that meet, the reduced mass ``m1 m2 / (m1 + m2)`` counts, and
-their relative speed along the normal. Names are ids, aliases or names of objects; ``*`` means all.
+losses follow from the new mass. Of two tracked bodies that meet, the reduced mass ``m1 m2 / (m1 + m2)`` and their
+relative speed along the normal give the impulse; the energy loss is the sum of both bodies' (PAVAS, section 4.1), so
+that what an edit does not touch keeps its part. Names are ids, aliases or names of objects; ``*`` means all.
 """
 
 from __future__ import annotations
@@ -84,17 +85,33 @@ def edits_from_options(speed_scales: Sequence[str] = (), materials: Sequence[str
 
 
 def override_mass(scene: Scene, name: str, mass_kg: float) -> Scene:
-    """The object with another mass and the same motion; impulses and energy losses in proportion."""
+    """The object with another mass, its size in proportion to the cube root, and the same motion.
+
+    Impulses go with the mass in contact, energy losses with the part of them that is the object's own.
+    """
     ids = _ids(scene, name)
     before = {body.object.id: body.mass.mass_kg for body in scene.bodies}
     mass_kg = check_mass_kg(mass_kg, name)
     given = Mass(mass_kg, mass_kg, mass_kg, "manual", "Given by hand.")
-    scene = _with_bodies(scene, ids, lambda body: replace(body, mass=given))
+
+    def scaled(body: Body) -> Body:
+        velocity = body.velocity
+        if velocity.size_m is not None:
+            velocity = replace(velocity, size_m=velocity.size_m * (mass_kg / body.mass.mass_kg) ** (1 / 3))
+        return replace(body, mass=given, velocity=velocity)
+
+    scene = _with_bodies(scene, ids, scaled)
     after = {body.object.id: body.mass.mass_kg for body in scene.bodies}
 
     def derived(impact: Impact) -> Impact:
         ratio = _mass_in_contact(impact, after) / _mass_in_contact(impact, before)
-        return replace(impact, impulse_ns=impact.impulse_ns * ratio, energy_loss_j=impact.energy_loss_j * ratio)
+        own = after[impact.object_id] / before[impact.object_id]
+        others = 1.0 if impact.partner is None else after[impact.partner] / before[impact.partner]
+        return replace(
+            impact,
+            impulse_ns=impact.impulse_ns * ratio,
+            energy_loss_j=_energy_loss_j(impact, before[impact.object_id], own, others),
+        )
 
     return _with_impacts(scene, [derived(one) if _takes_part(one, ids) else one for one in scene.impacts])
 
@@ -123,8 +140,17 @@ def set_speed(scene: Scene, name: str, points: Sequence[Sequence[float]]) -> Sce
         before, after = _at(curve, impact.time_s)
         pre_normal = _turned(impact.pre_normal_mps, impact.pre_speed_mps, before)
         post_normal = _turned(impact.post_normal_mps, impact.post_speed_mps, after)
-        changed = replace(impact, pre_speed_mps=before, post_speed_mps=after)
-        return _with_normal_speeds(changed, pre_normal, post_normal, masses)
+        mass_kg = masses[impact.object_id]
+        rest_j = _rest_j(impact, mass_kg)
+        return replace(
+            impact,
+            pre_speed_mps=before,
+            post_speed_mps=after,
+            pre_normal_mps=pre_normal,
+            post_normal_mps=post_normal,
+            impulse_ns=_mass_in_contact(impact, masses) * (pre_normal + post_normal),
+            energy_loss_j=max(0.0, mass_kg / 2 * (before**2 - after**2) + rest_j),
+        )
 
     return _with_impacts(_with_bodies(scene, ids, redrawn), [derived(one) for one in scene.impacts])
 
@@ -371,8 +397,15 @@ def _scale_speeds(scene: Scene, factors: Mapping[str, float]) -> Scene:
         before, after = _partners_share(impact, old[impact.partner])
         pre_normal = max(0.0, own * (impact.pre_normal_mps - before) + others * before)
         post_normal = max(0.0, own * (impact.post_normal_mps - after) + others * after)
-        changed = replace(impact, pre_speed_mps=impact.pre_speed_mps * own, post_speed_mps=impact.post_speed_mps * own)
-        return _with_normal_speeds(changed, pre_normal, post_normal, masses)
+        return replace(
+            impact,
+            pre_speed_mps=impact.pre_speed_mps * own,
+            post_speed_mps=impact.post_speed_mps * own,
+            pre_normal_mps=pre_normal,
+            post_normal_mps=post_normal,
+            impulse_ns=_mass_in_contact(impact, masses) * (pre_normal + post_normal),
+            energy_loss_j=_energy_loss_j(impact, masses[impact.object_id], own**2, others**2),
+        )
 
     return _with_impacts(scene, [derived(one) if _takes_part(one, set(factors)) else one for one in scene.impacts])
 
@@ -433,21 +466,21 @@ def _impact_scaled(impact: Impact, factor: float) -> Impact:
     )
 
 
-def _with_normal_speeds(
-    impact: Impact, pre_normal_mps: float, post_normal_mps: float, masses_kg: Mapping[str, float]
-) -> Impact:
-    """``impact``, whose total speeds are set already, with its impulse and energy loss from new normal speeds."""
-    mass_kg = _mass_in_contact(impact, masses_kg)
-    before, after = (
-        (impact.pre_speed_mps, impact.post_speed_mps) if impact.partner is None else (pre_normal_mps, post_normal_mps)
-    )
-    return replace(
-        impact,
-        pre_normal_mps=pre_normal_mps,
-        post_normal_mps=post_normal_mps,
-        impulse_ns=mass_kg * (pre_normal_mps + post_normal_mps),
-        energy_loss_j=max(0.0, mass_kg / 2 * (before**2 - after**2)),
-    )
+def _own_j(impact: Impact, mass_kg: float) -> float:
+    """Kinetic energy that the object itself loses; negative where it is driven on."""
+    return mass_kg / 2 * (impact.pre_speed_mps**2 - impact.post_speed_mps**2)
+
+
+def _rest_j(impact: Impact, mass_kg: float) -> float:
+    """What the other side loses; taken as nothing where the sum is capped at 0 and does not tell."""
+    return impact.energy_loss_j - _own_j(impact, mass_kg) if impact.energy_loss_j > 0 else 0.0
+
+
+def _energy_loss_j(impact: Impact, mass_kg: float, own: float, others: float) -> float:
+    """The energy loss with the object's part times ``own`` and the rest times ``others``."""
+    if own == others:
+        return impact.energy_loss_j * own
+    return max(0.0, own * _own_j(impact, mass_kg) + others * _rest_j(impact, mass_kg))
 
 
 def _check_curve(points: Any, duration_s: float, name: str) -> list[tuple[float, float]]:
