@@ -46,11 +46,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    print(
-        f"{'':22s} tone Hz  T60 s | T60 s at "
-        + " ".join(f"{band:5d}" for band in BANDS_HZ)
-        + " | centroid Hz  oct/20 dB"
-    )
+    bands = " ".join(f"{band:5d}" for band in BANDS_HZ)
+    print(f"{'':24s} tone Hz  T60 s | T60 s at {bands} | centroid Hz, octaves soft to hard")
     for name, tool, struck in CASES:
         files = [sorted(folder.rglob(f"{name}-{strength}.wav"))[0] for strength in STRENGTHS]
         report(f"{name} recorded", [read(file) for file in files])
@@ -63,7 +60,7 @@ def report(title: str, sounds: list[tuple[np.ndarray, int]]) -> None:
     tone = strongest_hz(middle, rate)
     bands = " ".join(f"{decay_s(middle, rate, band / math.sqrt(2), band * math.sqrt(2)):5.2f}" for band in BANDS_HZ)
     change = math.log2(centroid_hz(*sounds[4]) / centroid_hz(*sounds[0]))
-    same = np.array_equal(*(np.sign(sound[:400]) for sound, _ in (sounds[0], sounds[4])))
+    same = np.corrcoef(sounds[0][0][:400], sounds[4][0][:400])[0, 1] > 0.9999
     print(f"{title:24s} {tone:7.0f} {decay_s(middle, rate, tone / 1.12, tone * 1.12):6.2f} |          {bands} "
           f"| {centroid_hz(middle, rate):8.0f} " + ("" if same else f"{change:+8.2f}"))  # fmt: skip
 
