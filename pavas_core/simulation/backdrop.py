@@ -52,7 +52,9 @@ def _wall(rng: np.random.Generator, kind: str, height: int, width: int, frame_px
     if kind == "cloudy":
         return coloured(colour, clouds(rng, height, width, frame_px / rng.uniform(4, 14), 5), rng.uniform(0.08, 0.3))
     if kind == "bricks":
-        return tiles(rng, height, width, (150, 84, 64) if rng.random() < 0.6 else colour, frame_px * rng.uniform(0.04, 0.1), True)
+        return tiles(
+            rng, height, width, (150, 84, 64) if rng.random() < 0.6 else colour, frame_px * rng.uniform(0.04, 0.1), True
+        )
     if kind == "tiles":
         return tiles(rng, height, width, colour, frame_px * rng.uniform(0.04, 0.15), False)
     if kind == "panels":

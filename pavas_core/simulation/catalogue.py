@@ -63,14 +63,23 @@ def make_body(family: str, material: str, mass_kg: float, fill: float, aspect: f
         radius = 0.12 * (mass_kg / 0.6) ** (1 / 3) if inflated else (3 * volume / (4 * math.pi)) ** (1 / 3)
         inertia = (2 / 3 if fill < 0.5 else 2 / 5) * mass_kg * radius**2
         area = math.pi * radius**2
-        return BodyModel(name, family, material, mass_kg, ((0.0, 0.0),), radius, inertia, _drag(area, mass_kg), inflated)
+        return BodyModel(
+            name, family, material, mass_kg, ((0.0, 0.0),), radius, inertia, _drag(area, mass_kg), inflated
+        )
     if family == "rod":
         width = (volume / aspect) ** (1 / 3)
         length = aspect * width
         inertia = mass_kg * (length**2 + width**2) / 12.0
         half = (length - width) / 2
         return BodyModel(
-            name, family, material, mass_kg, ((-half, 0.0), (half, 0.0)), width / 2, inertia, _drag(length * width, mass_kg)
+            name,
+            family,
+            material,
+            mass_kg,
+            ((-half, 0.0), (half, 0.0)),
+            width / 2,
+            inertia,
+            _drag(length * width, mass_kg),
         )
     depth = (volume / aspect) ** (1 / 3)
     width, height = depth, aspect * depth
@@ -113,7 +122,10 @@ def draw_body(rng: np.random.Generator, families: tuple[str, ...] = _FAMILIES) -
 
 
 def draw_fitting_body(
-    rng: np.random.Generator, scene_width_m: float, families: tuple[str, ...] = _FAMILIES, largest: float = VISIBLE_RADIUS[1]
+    rng: np.random.Generator,
+    scene_width_m: float,
+    families: tuple[str, ...] = _FAMILIES,
+    largest: float = VISIBLE_RADIUS[1],
 ) -> BodyModel:
     """A body that is neither a speck nor fills the picture."""
     while True:
@@ -134,8 +146,10 @@ def draw_body_and_width(rng: np.random.Generator, families: tuple[str, ...] = _F
 def _looks(body: BodyModel, scene_width_m: float, largest: float) -> bool:
     thick = max(body.radius, min(math.hypot(u, v) for u, v in body.vertices))
     size = body.reach_m if body.family != "rod" else body.radius * 3
-    return VISIBLE_RADIUS[0] <= size / scene_width_m <= largest and thick / scene_width_m > 0.004 and (
-        body.reach_m < 0.16 * scene_width_m
+    return (
+        VISIBLE_RADIUS[0] <= size / scene_width_m <= largest
+        and thick / scene_width_m > 0.004
+        and (body.reach_m < 0.16 * scene_width_m)
     )
 
 

@@ -208,9 +208,11 @@ class World:
         return dx * dx + dy * dy < reach * reach
 
     def _active(self, first: Solid, second: Solid) -> bool:
-        return bool(
-            self._flies(first) or self._flies(second) or first.path or second.path
-        ) and self._inside(first) and (second.plane is not None or self._inside(second))
+        return (
+            bool(self._flies(first) or self._flies(second) or first.path or second.path)
+            and self._inside(first)
+            and (second.plane is not None or self._inside(second))
+        )
 
     def _inside(self, s: Solid) -> bool:
         left, right, bottom = self.bounds
@@ -221,7 +223,9 @@ class World:
         if dt <= 0.0:
             return None
         for first, second in self.pairs:
-            if (id(first), id(second)) in settled or not (self._active(first, second) and self._near(first, second, dt)):
+            if (id(first), id(second)) in settled or not (
+                self._active(first, second) and self._near(first, second, dt)
+            ):
                 continue
             # a thin fast body must not pass through within one sub-step
             travel = math.hypot(first.vx - second.vx, first.vy - second.vy) * dt
@@ -254,7 +258,9 @@ class World:
 
     def _resolve(self, first: Solid, second: Solid) -> bool:
         """Resolve the touching point that closes fastest; False where none does (a resting contact)."""
-        closing, gap = max(((self._closing(first, second, gap), gap) for gap in self._contacts(first, second)), default=(0.0, None))
+        closing, gap = max(
+            ((self._closing(first, second, gap), gap) for gap in self._contacts(first, second)), default=(0.0, None)
+        )
         if gap is None or closing <= MICRO_MPS:
             return False
         restitution, friction = self.contact(first, second)

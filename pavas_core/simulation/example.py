@@ -29,7 +29,9 @@ def example_clip() -> SimulatedClip:
     stage.fixtures += [floor_fixture(_FLOOR_Y, "wood"), _block()]
     filming = Filming(
         seed=5,
-        camera=CameraMotion(((0.3, 1.0, 0.0012, 0.0008, 0.0006), (0.9, 2.0, 0.0005, 0.0004, 0.0)), 0.0001, seed=4, still=False),
+        camera=CameraMotion(
+            ((0.3, 1.0, 0.0012, 0.0008, 0.0006), (0.9, 2.0, 0.0005, 0.0004, 0.0)), 0.0001, seed=4, still=False
+        ),
         backdrop="plain",
         light=Light(tint=(1.0, 0.99, 0.95)),
         exposure=0.4,

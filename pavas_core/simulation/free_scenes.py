@@ -160,8 +160,9 @@ def _maybe_wall(rng: np.random.Generator, stage: Stage, chance: float = 0.25) ->
     far = 0.6 * stage.width_m
     left_edge, right_edge = (stage.width_m - depth, stage.width_m + far) if right else (-far, depth)
     for actor in stage.actors:
-        if not left_edge - 1.2 * actor.solid.reach > actor.solid.x and not right_edge + 1.2 * actor.solid.reach < actor.solid.x:
+        if (
+            not left_edge - 1.2 * actor.solid.reach > actor.solid.x
+            and not right_edge + 1.2 * actor.solid.reach < actor.solid.x
+        ):
             return
-    stage.fixtures.append(
-        box_fixture(rng, "wall", material, left_edge, -1.5 * stage.height_m, right_edge, floor)
-    )
+    stage.fixtures.append(box_fixture(rng, "wall", material, left_edge, -1.5 * stage.height_m, right_edge, floor))

@@ -81,7 +81,9 @@ def pendulum(rng: np.random.Generator, aspect: float, duration_s: float) -> Stag
     actor = body_actor(rng, model, 0.0, 0.0)
     string = Look(((0.0, 0.0), (0.0, -length)), 0.0025 * width, "plain", (50, 45, 40), (50, 45, 40), 1)
     solid = Solid(model.name, model.material, model.vertices, model.radius, path=path)
-    stage.actors.append(Actor(solid, actor.name, actor.material, actor.mass_kg, (string, *actor.looks), action="swings"))
+    stage.actors.append(
+        Actor(solid, actor.name, actor.material, actor.mass_kg, (string, *actor.looks), action="swings")
+    )
     return stage
 
 

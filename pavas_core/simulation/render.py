@@ -107,7 +107,9 @@ class Painter:
         moments = time_s + open_s * ((np.arange(count) + 0.5) / count - 0.5)
         return [(float(t), self.view(float(t))) for t in moments]
 
-    def _layer(self, motion: Motion, instants: list[tuple[float, np.ndarray]]) -> tuple[tuple[int, int], np.ndarray] | None:
+    def _layer(
+        self, motion: Motion, instants: list[tuple[float, np.ndarray]]
+    ) -> tuple[tuple[int, int], np.ndarray] | None:
         """The actor averaged over the instants, premultiplied uint8 RGBA and its top left corner."""
         placed: list[list[tuple[Sprite, np.ndarray]]] = []
         actor = motion.actor
@@ -165,7 +167,11 @@ class Painter:
         def warped(t: float) -> np.ndarray:
             move = chain(self.view(t), _inverse(still))
             return cv2.warpAffine(
-                canvas, chain(move, origin), (self.width, self.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+                canvas,
+                chain(move, origin),
+                (self.width, self.height),
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REFLECT,
             )
 
         way = np.abs(self.view(time_s + open_s / 2) - self.view(time_s - open_s / 2))[:, 2].max()

@@ -1,6 +1,6 @@
 """How well estimated physics agrees with the truth of simulated clips.
 
-    python -m pavas_core.simulation.score --seeds 10000:10060
+python -m pavas_core.simulation.score --seeds 10000:10060
 """
 
 from __future__ import annotations

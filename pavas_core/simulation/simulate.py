@@ -138,7 +138,8 @@ def counterfactual(
     masses = {body.object.id: body.mass.mass_kg for body in bodies}
     old = {body.object.id: body.mass.mass_kg for body in sim.scene.bodies}
     partners = tuple(
-        None if p is None else Partner(p.pre_speed_mps * speed_scale, p.post_speed_mps * speed_scale) for p in sim.partners
+        None if p is None else Partner(p.pre_speed_mps * speed_scale, p.post_speed_mps * speed_scale)
+        for p in sim.partners
     )
     impacts = tuple(
         _scaled_impact(impact, partner, masses, old, speed_scale)

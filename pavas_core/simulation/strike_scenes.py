@@ -61,9 +61,7 @@ def strike(rng: np.random.Generator, aspect: float, duration_s: float) -> Stage:
     path = _swings(rng, stage, pivot, (side * reach, 0.0), side, contact)
     tool.solid.path = path
     stage.actors.append(tool)
-    lowest = max(
-        v for _, v in _turned(tool.solid.vertices, side * contact)
-    ) + head_y + tool.solid.radius
+    lowest = max(v for _, v in _turned(tool.solid.vertices, side * contact)) + head_y + tool.solid.radius
     what = str(rng.choice(list(_TARGETS)))
     if rng.random() < 0.25:
         stage.floor_y, stage.floor_material = lowest, what if what in catalogue.FLOORS else "concrete"
@@ -289,9 +287,7 @@ def _first_fall(world: World, ball: Solid, meet) -> None:
     meet(Meeting(ball.release_s, ball, ghost, (0.0, -1.0), nought, nought, nought, nought, nought, 0.0, 0.0))
 
 
-def _swings(
-    rng: np.random.Generator, stage: Stage, pivot: Point, offset: Point, side: float, contact: float
-) -> Path:
+def _swings(rng: np.random.Generator, stage: Stage, pivot: Point, offset: Point, side: float, contact: float) -> Path:
     """Lift, pause, swing down; again after every blow while the clip lasts."""
     lifts = float(rng.uniform(0.35, 1.3))
     effort = float(rng.uniform(0.16, 0.4))
@@ -395,7 +391,9 @@ def _forearm(rng: np.random.Generator, hand_x: float, elbow_x: float, skin: Colo
     wrist = hand_x + toward * 0.05
     return [
         Look(((wrist, 0.0), (elbow_x, 0.0)), 0.036, "cloth", sleeve, _darker(sleeve), seed),
-        Look(((hand_x - toward * 0.02, 0.004), (hand_x + toward * 0.035, 0.0)), 0.04, "skin", skin, _darker(skin), seed),
+        Look(
+            ((hand_x - toward * 0.02, 0.004), (hand_x + toward * 0.035, 0.0)), 0.04, "skin", skin, _darker(skin), seed
+        ),
     ]
 
 

@@ -83,7 +83,9 @@ def clutter(rng: np.random.Generator, height: int, width: int, colour: Colour) -
             cv2.rectangle(picture, (x, y), (x + w, y + h), some_colour(), -1, cv2.LINE_AA)
             cv2.rectangle(picture, (x, y), (x + w, y + h), some_colour(), max(1, width // 200), cv2.LINE_AA)
         elif kind < 0.7:
-            cv2.ellipse(picture, (x, y), (w // 2 + 1, h // 3 + 1), rng.uniform(0, 180), 0, 360, some_colour(), -1, cv2.LINE_AA)
+            cv2.ellipse(
+                picture, (x, y), (w // 2 + 1, h // 3 + 1), rng.uniform(0, 180), 0, 360, some_colour(), -1, cv2.LINE_AA
+            )
         elif kind < 0.9:
             left = x
             while left < x + w:
@@ -93,7 +95,16 @@ def clutter(rng: np.random.Generator, height: int, width: int, colour: Colour) -
                 left += thick
         else:
             word = "".join(chr(65 + int(c)) for c in rng.integers(0, 26, 5))
-            cv2.putText(picture, word, (x, y), cv2.FONT_HERSHEY_DUPLEX, width / 700, some_colour(), max(1, width // 400), cv2.LINE_AA)
+            cv2.putText(
+                picture,
+                word,
+                (x, y),
+                cv2.FONT_HERSHEY_DUPLEX,
+                width / 700,
+                some_colour(),
+                max(1, width // 400),
+                cv2.LINE_AA,
+            )
     blur = rng.uniform(0.0, 0.006) * width
     return (cv2.GaussianBlur(picture, (0, 0), blur) if blur > 0.5 else picture).astype(np.float32)
 

@@ -140,7 +140,13 @@ def _moves(motion: Motion, track: Track, times: np.ndarray, px_per_m: float, wid
 
 
 def _body(
-    motion: Motion, object_id: str, track: Track, times: np.ndarray, impacts: list[Impact], painter: Painter, scale: float
+    motion: Motion,
+    object_id: str,
+    track: Track,
+    times: np.ndarray,
+    impacts: list[Impact],
+    painter: Painter,
+    scale: float,
 ) -> Body:
     actor = motion.actor
     first = int(np.argmax(track.visible))
