@@ -8,6 +8,7 @@ _GRID = (6, 8)
 _PER_CELL = 5
 _STATIC_TOLERANCE_PX = 0.35
 _STATIC_SHARE = 0.45
+_REST_SHARE = 0.15
 _INLIER_PX = 1.0
 _MIN_POINTS = 12
 _REKEY_SHARE = 0.5
@@ -132,14 +133,17 @@ class CameraTracker:
             return None, 0.0
         source, target = found.reshape(-1, 2)[keep], points[keep]
         # Hypothesis one, and the commonest: the camera has not moved since the last frame (or at all).
+        resting, rest_support = None, 0.0
         for still in (IDENTITY, self._last):
             error = np.linalg.norm(apply(still, source) - target, axis=1)
-            support = _cells(target, error < _STATIC_TOLERANCE_PX, gray.shape)
-            if support >= _STATIC_SHARE:
-                inside = error < _STATIC_TOLERANCE_PX
+            inside = error < _STATIC_TOLERANCE_PX
+            support = _cells(target, inside, gray.shape)
+            if inside.sum() >= 4 and support > rest_support:
                 drift = np.median(apply(still, source[inside]) - target[inside], axis=0)
                 if np.abs(drift).max() < 0.08:
-                    return still.copy(), float(keep.mean())
+                    resting, rest_support = still, support
+        if resting is not None and rest_support >= _STATIC_SHARE:
+            return resting.copy(), float(keep.mean())
         cv2.setRNGSeed(1)
         fitted, inliers = cv2.estimateAffinePartial2D(
             source, target, method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX, maxIters=300, confidence=0.995
@@ -147,6 +151,11 @@ class CameraTracker:
         if fitted is None or inliers.sum() < _MIN_POINTS:
             return None, 0.0
         fitted = _refine(fitted, source, target)
+        if resting is not None and rest_support >= _REST_SHARE:
+            error = np.linalg.norm(apply(fitted, source) - target, axis=1)
+            # A large textured body may outvote a plain background; but no moving camera leaves distant points in place.
+            if rest_support >= 0.4 * _cells(target, error < _INLIER_PX, gray.shape):
+                return resting.copy(), float(keep.mean())
         scale = float(np.hypot(fitted[0, 0], fitted[1, 0]))
         if not 0.7 < scale < 1.4:
             return None, 0.0

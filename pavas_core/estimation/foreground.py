@@ -12,6 +12,9 @@ _SHORT_SAMPLES = 7
 _MAX_REGIONS = 20
 _MAX_PARTS = 8
 _MIN_AREA = 3
+_PLATE_STEP_S = 0.4
+_LIGHT_AREA = 200
+_LIGHT_SHARPNESS = 0.22
 _PART_GRADIENTS = (18, 40)
 _PART_ROUNDNESS = 0.9
 _PART_ASPECT = 1.45
@@ -115,7 +118,7 @@ def long_background(canvas: Canvas) -> Background:
     stack = np.stack(images)
     middle = len(chosen) // 2
     image = np.partition(stack, middle, axis=0)[middle]
-    spread = np.zeros(image.shape[:2], np.uint8)
+    image = _clean_plate(canvas, image)
     deviation = np.stack([_difference(s, image) for s in stack])
     spread = np.partition(deviation, middle, axis=0)[middle]
     known = None
@@ -131,6 +134,45 @@ def long_background(canvas: Canvas) -> Background:
     slack = 0.30 if canvas.moving else 0.10
     threshold = 8.0 + 4.0 * noise + 2.5 * np.minimum(spread, 12) + slack * gradient
     return Background(image, np.clip(threshold, 0, 120).astype(np.uint8), known, noise)
+
+
+def _clean_plate(canvas: Canvas, image: np.ndarray) -> np.ndarray:
+    """The median freed of what rested in it for most of the time but came or went.
+
+    Where the picture once stood still and looked otherwise, one of the two states shows a thing and the other what is
+    behind it. The thing brings edges along its outline, so the state with the weaker edges is the background.
+    """
+    import cv2
+
+    count = len(canvas.images)
+    step = max(2, round(_PLATE_STEP_S * canvas.frame_rate))
+    plate = image.copy()
+    ring = np.ones((3, 3), np.uint8)
+    level = 14 + 3 * _noise(canvas)
+    for index in sorted({*range(0, count, step), count - 1}):
+        then = _match_light(short_background(canvas, index), plate, None, backwards=True)
+        other = (_difference(then, plate) > level).astype(np.uint8)
+        if canvas.moving:
+            for i in (max(0, index - 1), index, min(count - 1, index + 1)):
+                inside = canvas.valid[i]
+                if inside is not None:
+                    other[cv2.erode(inside, np.ones((9, 9), np.uint8)) == 0] = 0
+        other = cv2.morphologyEx(other, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        regions, labels, stats, _ = cv2.connectedComponentsWithStats(other, connectivity=8)
+        for i in range(1, regions):
+            x, y, w, h, area = (int(v) for v in stats[i])
+            if area < 8:
+                continue
+            rows = slice(max(0, y - 3), y + h + 3)
+            cols = slice(max(0, x - 3), x + w + 3)
+            mask = (labels[rows, cols] == i).astype(np.uint8)
+            outline = cv2.dilate(mask, ring) != cv2.erode(mask, ring, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+            edge_then = cv2.morphologyEx(then[rows, cols], cv2.MORPH_GRADIENT, ring).max(axis=2)[outline]
+            edge_plate = cv2.morphologyEx(plate[rows, cols], cv2.MORPH_GRADIENT, ring).max(axis=2)[outline]
+            if float(edge_then.mean()) < 0.8 * float(edge_plate.mean()):
+                wide = cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0
+                plate[rows, cols][wide] = then[rows, cols][wide]
+    return plate
 
 
 def _noise(canvas: Canvas) -> float:
@@ -174,8 +216,10 @@ def frame_change(canvas: Canvas, index: int, background: Background) -> np.ndarr
     return cv2.subtract(difference, background.threshold)
 
 
-def _match_light(image: np.ndarray, reference: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
-    """``reference`` with each channel scaled to the light of ``image`` (flicker, exposure)."""
+def _match_light(
+    image: np.ndarray, reference: np.ndarray, inside: np.ndarray | None, backwards: bool = False
+) -> np.ndarray:
+    """``reference`` with each channel scaled to the light of ``image`` (flicker, exposure); or the other way round."""
     import cv2
 
     a = image[4::8, 4::8].reshape(-1, 3).astype(np.float32)
@@ -189,7 +233,9 @@ def _match_light(image: np.ndarray, reference: np.ndarray, inside: np.ndarray | 
         if bright.sum() > 50:
             gain[channel] = float(np.median(a[bright, channel] / b[bright, channel]))
     if np.abs(gain[:3] - 1.0).max() < 0.008:
-        return reference
+        return image if backwards else reference
+    if backwards:
+        return cv2.multiply(image, tuple(1.0 / gain))
     return cv2.multiply(reference, tuple(gain))
 
 
@@ -313,6 +359,8 @@ def _regions(
             parent = int(np.bincount(below).argmax()) if below.size else -1
             if area < 6 or (parent >= 0 and area >= 0.6 * wholes[parent].area):
                 continue
+        if area > _LIGHT_AREA and _is_light(image, still, difference, x, y, region):
+            continue
         detection = _describe(image, still, difference, fast, x, y, region, inside)
         out.append(replace(detection, parent=parent))
     return out
@@ -406,6 +454,25 @@ def _touches(near: np.ndarray, inside: np.ndarray, x: int, y: int) -> bool:
     h, w = near.shape
     seam = cv2.erode(inside, np.ones((9, 9), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255)
     return bool((near & (seam[y : y + h, x : x + w] == 0)).any())
+
+
+def _is_light(image: np.ndarray, still: np.ndarray, difference: np.ndarray, x: int, y: int, region: np.ndarray) -> bool:
+    """Whether a region is a soft-edged change of light: brighter or darker, of the background's own colour."""
+    import cv2
+
+    h, w = region.shape
+    behind = still[y : y + h, x : x + w][region][::3].astype(np.float32)
+    now = image[y : y + h, x : x + w][region][::3].astype(np.float32)
+    ratio = (now.sum(1) + 1.0) / (behind.sum(1) + 1.0)
+    off = np.abs(now - ratio[:, None] * behind).max(1)
+    if float((off < 6.0 + 0.06 * behind.max(1)).mean()) < 0.8 or not 0.4 < float(np.median(ratio)) < 2.2:
+        return False
+    crop = difference[y : y + h, x : x + w]
+    steep = cv2.morphologyEx(crop, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    mask = region.astype(np.uint8)
+    outline = mask != cv2.erode(mask, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    full = float(np.percentile(crop[region], 75))
+    return float(np.percentile(steep[outline], 60)) < _LIGHT_SHARPNESS * full + 2.0
 
 
 def _shadow(crop: np.ndarray, behind: np.ndarray) -> np.ndarray:

@@ -178,7 +178,9 @@ def _moves(body: Body, frame_rate: float) -> bool:
         return True
     # A large body partly out of the picture keeps its centroid; its pixels still flow.
     run = _flow_run(body)
-    return body.side > 12 and body.extent >= max(3.0, 0.1 * body.side) and run > max(8.0, 0.3 * body.side)
+    cut = float(np.mean([o.border for o in body.observations])) > 0.3
+    least = 0.1 if cut else 0.3
+    return body.side > 12 and body.extent >= max(3.0, least * body.side) and run > max(8.0, 0.3 * body.side)
 
 
 def _merge_twins(bodies: list[Body]) -> list[Body]:
