@@ -23,6 +23,8 @@ def says_what_is_missing(execute: Callable) -> Callable:
             return execute(cls, *args, **inputs)
         except ModuleNotFoundError as missing:
             module = (missing.name or "").partition(".")[0]
+            if module == "pavas_core":
+                raise  # a fault of the pack, which installing cannot cure
             raise PavasError(
                 f"The Python package {PACKAGE_OF_MODULE.get(module, module)} is missing: run "
                 f'"{sys.executable}" -m pip install -r "{REQUIREMENTS}" and start ComfyUI again.'
