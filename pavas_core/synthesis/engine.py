@@ -20,7 +20,7 @@ from pavas_core.runtime import Runtime
 
 from .materials import MATERIALS, Material, words_to_material
 from .render import band_energy, burst_energy, click, sinusoids, texture_noise
-from .room import add_echoes, find_room, room_tone, tail_bank
+from .room import Room, add_echoes, add_tail, find_room, room_tone, tail_bank
 from .voices import Voice, generator, impact_voices
 
 FULL_SCALE_PA = 28.3
@@ -39,16 +39,6 @@ class Synthesis:
     mix: Audio
     stems: dict[str, Audio]
     """By object id, and ``room`` for the room tone; their sum is the mix."""
-
-
-@dataclass(frozen=True)
-class _Listener:
-    """Where and how the scene is heard."""
-
-    sample_rate: int
-    channels: int
-    samples: int
-    room: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +77,6 @@ def synthesize_impacts(
     acoustics = find_room(room)
     runtime = runtime or Runtime()
     samples = max(0, round(scene.duration_s * sample_rate))
-    listener = _Listener(sample_rate, channels, samples, room)
     ground = _surface(floor)
     bodies = {body.object.id: body for body in scene.bodies}
     sums = {key: _Stem(np.zeros(samples), np.zeros((channels, samples))) for key in bodies}
@@ -98,14 +87,16 @@ def synthesize_impacts(
         start = math.ceil(impact.time_s * sample_rate - 1e-9)
         if not 0 <= start < samples or impact.impulse_ns <= 0.0:
             continue
+        offset = max(0.0, start / sample_rate - impact.time_s)
         rng = generator(seed, impact.id)
         for voice in impact_voices(impact, bodies, ground, seed, rng):
             stem = sums[voice.stem]
-            dry = _dry(voice, impact, start, listener, rng)
+            dry = _dry(voice, offset, sample_rate, samples - start, rng)
             stem.direct[start : start + dry.size] += dry
             stem.heard[:, start : start + dry.size] += _pan(impact.position[0], channels)[:, None] * dry
-            tail = _tail(voice, listener, samples - start)
-            stem.heard[:, start : start + tail.shape[1]] += tail
+            if acoustics.t60_s > 0.0:
+                levels = _tail_levels(voice, acoustics, sample_rate)
+                add_tail(stem.heard[:, start:], levels, tail_bank(room, sample_rate))
     runtime.step("sound", len(impacts), len(impacts))
 
     gain = 10.0 ** (output_gain_db / 20.0)
@@ -135,10 +126,8 @@ def _check(impact: Impact, bodies: dict) -> None:
         raise PhysicsError(f"Impact '{impact.id}' has a time, impulse or speed that is not a number; correct it.")
 
 
-def _dry(voice: Voice, impact: Impact, start: int, listener: _Listener, rng: np.random.Generator) -> np.ndarray:
-    """Pressure [T] of a voice at 1 m without a room, from sample ``start`` of the clip on."""
-    rate, limit = listener.sample_rate, listener.samples - start
-    offset = max(0.0, start / rate - impact.time_s)
+def _dry(voice: Voice, offset: float, rate: int, limit: int, rng: np.random.Generator) -> np.ndarray:
+    """Pressure [T <= limit] of a voice at 1 m without a room, from ``offset`` seconds after the contact on."""
     parts = [
         sinusoids(voice.modes, voice.contact_s, offset, rate, limit, _AUDIBLE_PA),
         click(voice.click_pa, voice.click_s, offset, rate, limit),
@@ -153,17 +142,13 @@ def _dry(voice: Voice, impact: Impact, start: int, listener: _Listener, rng: np.
     return dry
 
 
-def _tail(voice: Voice, listener: _Listener, limit: int) -> np.ndarray:
-    """Reverberation [channels, T] that a voice leaves in the room."""
-    room, rate = find_room(listener.room), listener.sample_rate
-    if room.t60_s <= 0.0:
-        return np.zeros((listener.channels, 0))
-    energy = band_energy(voice.modes, room, rate)
+def _tail_levels(voice: Voice, room: Room, sample_rate: int) -> np.ndarray:
+    """Level [bands] of the reverberation that a voice leaves in the room, for tails of unit energy."""
+    energy = band_energy(voice.modes, room, sample_rate)
     energy += burst_energy(voice.click_pa**2 * voice.click_s / 2, 0.3 / voice.click_s, 2.0 / voice.click_s)
     noise = (voice.noise_pa / 3.0) ** 2 * voice.texture.duration_s / 2
     energy += burst_energy(noise, voice.texture.low_hz, voice.texture.high_hz)
-    levels = np.sqrt(energy * rate * 10.0 ** (room.tail_db / 10.0)).astype(np.float32)
-    return np.tensordot(levels, tail_bank(listener.room, rate), 1)[: listener.channels, :limit]
+    return np.sqrt(energy * sample_rate * 10.0 ** (room.tail_db / 10.0))
 
 
 def _surface(floor: str) -> Material:
