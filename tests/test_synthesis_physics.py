@@ -219,12 +219,17 @@ def test_floor_takes_up_as_much_as_an_infinite_plate():
         ("ball", "unknown", "ball"),
         ("bowling ball", "plastic", "sphere"),
         ("wine glasses", "glass", "cup"),
+        ("glass ball", "glass", "sphere"),
+        ("tin box", "steel", "box"),
         ("steel rod", "steel", "bar"),
         ("wooden crate", "wood", "box"),
         ("frying pan", "iron", "plate"),
         ("djembe", "wood", "drum"),
         ("two children", "flesh", "person"),
         ("object 1", "unknown", "block"),
+        ("object 1", "steel", "bar"),
+        ("object 1", "glass", "cup"),
+        ("steel block", "steel", "block"),
     ],
 )
 def test_shape_by_name(name, material, family):

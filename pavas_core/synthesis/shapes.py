@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .materials import MATERIALS, Material, singular, split_words
+from .materials import MATERIALS, Material, is_made_of, singular, split_words
 
 SOUND_SPEED_MPS = 343.0
 BALL_PRESSURE_PA = 55e3
@@ -202,9 +202,12 @@ _NAMES = {
     "drum": "drum tom snare bongo djembe tambourine timpani",
     "box": "box cajon crate carton parcel package suitcase drawer cabinet chair chest",
     "sphere": "marble bowling golf baseball billiard pebble",
+    "block": "block brick cube book stone rock die phone",
     "shell": "pingpong egg maraca",
 }
 _FAMILY_OF = {word: family for family, words in _NAMES.items() for word in words.split()}
+_USUAL = {"glass": "cup", "ceramic": "cup", "wood": "bar", "bamboo": "bar", "plastic": "box", "cardboard": "box"}
+"""Usual family of things of unknown shape; metal ones are bars (tools, cutlery), all others compact."""
 _HARD_BALLS = {"plastic": "shell", "unknown": "ball", "rubber": "ball", "leather": "ball"}
 
 
@@ -214,14 +217,16 @@ def knows_shape(word: str) -> bool:
 
 
 def shape_family(name: str, material: Material) -> str:
-    """Family for an object called ``name``; things of unknown shape are compact blocks.
+    """Family for an object called ``name``, or else the usual one of its material.
 
     Balls are air-filled when of rubber or leather, hollow when of plastic, solid otherwise.
     """
-    families = [_FAMILY_OF[word] for word in split_words(name) if word in _FAMILY_OF]
+    words = [word for word in split_words(name) if word in _FAMILY_OF]
+    things = [word for word in words if not is_made_of(word)]  # a glass ball is no drinking glass
+    families = [_FAMILY_OF[word] for word in things or words]
     specific = [family for family in families if family != "ball"] or families
     if not specific:
-        return "block"
+        return "bar" if material.metal else _USUAL.get(material.key, "block")
     return _HARD_BALLS.get(material.key, "sphere") if specific[0] == "ball" else specific[0]
 
 
