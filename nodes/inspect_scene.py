@@ -45,6 +45,9 @@ class PavasPhysicsPreview(io.ComfyNode):
                     "overlays", display_name="overlays", tooltip="Pictures with masks, speeds and impacts."
                 ),
                 io.Image.Output("plot", display_name="plot", tooltip="Speed and energy over time, impacts marked."),
+                io.String.Output(
+                    "report", display_name="report", tooltip="Objects, impacts and their ids in words, for Preview Any."
+                ),
             ],
         )
 
@@ -57,7 +60,22 @@ class PavasPhysicsPreview(io.ComfyNode):
         overlays = comfy_images(overlay_frames(clip, scene, count=pictures, runtime=comfy_runtime()))
         plot = comfy_images(plot_scene(scene, audio_of(audio) if audio is not None else None)[None])
         shown = [*ui.PreviewImage(plot, cls=cls).values, *ui.PreviewImage(overlays, cls=cls).values]
-        return io.NodeOutput(overlays, plot, ui={"images": shown})
+        report = describe(scene)
+        return io.NodeOutput(overlays, plot, report, ui={"images": shown, "text": (report,)})
+
+
+def describe(scene) -> str:
+    """A few plain lines: one an object, one an impact, then the notes."""
+    lines = [
+        f"{body.object.id}: {body.mass.mass_kg:.3g} kg ({body.mass.source}), {body.object.material}"
+        for body in scene.bodies
+    ]
+    lines += [
+        f"{impact.id}: {impact.time_s:.3f} s {impact.object_id} {impact.contact} on "
+        f"{impact.partner or impact.surface}, {impact.pre_normal_mps:.2f} m/s, {impact.energy_loss_j:.3g} J"
+        for impact in scene.impacts
+    ]
+    return "\n".join([*lines, *scene.notes])
 
 
 class PavasSavePhysics(io.ComfyNode):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from .host import says_what_is_missing
 from .wires import Mass, Objects, Scene, Tracks, Velocity, node_schema
@@ -65,9 +65,6 @@ class PavasPhysicsEditor(io.ComfyNode):
             ],
             outputs=[
                 Scene.Output("edited_scene", display_name="scene", tooltip="The scene with the corrections."),
-                io.String.Output(
-                    "report", display_name="report", tooltip="Objects, impacts and their ids in words, for Preview Any."
-                ),
             ],
         )
 
@@ -77,19 +74,4 @@ class PavasPhysicsEditor(io.ComfyNode):
         from pavas_core.physics.overrides import apply_edits
 
         edited = apply_edits(scene, edits)
-        report = describe(edited)
-        return io.NodeOutput(edited, report, ui=ui.PreviewText(report))
-
-
-def describe(scene) -> str:
-    """A few plain lines: one an object, one an impact, then the notes."""
-    lines = [
-        f"{body.object.id}: {body.mass.mass_kg:.3g} kg ({body.mass.source}), {body.object.material}"
-        for body in scene.bodies
-    ]
-    lines += [
-        f"{impact.id}: {impact.time_s:.3f} s {impact.object_id} {impact.contact} on "
-        f"{impact.partner or impact.surface}, {impact.pre_normal_mps:.2f} m/s, {impact.energy_loss_j:.3g} J"
-        for impact in scene.impacts
-    ]
-    return "\n".join([*lines, *scene.notes])
+        return io.NodeOutput(edited)

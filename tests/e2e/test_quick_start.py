@@ -35,12 +35,13 @@ def saved(comfy, graph: Graph, run, class_type: str = "PavasSaveVideo") -> Path:
 
 def sound_of(path: Path) -> tuple[np.ndarray, int]:
     """(mono samples from the first picture's time on, sample rate)."""
+    mono = av.AudioResampler(format="fltp", layout="mono")
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
-        frames = [(frame.pts * frame.time_base, frame.to_ndarray().mean(0)) for frame in container.decode(stream)]
-    rate = stream.rate
+        frames = [(frame.pts * frame.time_base, mono.resample(frame)) for frame in container.decode(stream)]
+        rate = stream.rate
     start = round(float(frames[0][0]) * rate)
-    samples = np.concatenate([samples for _, samples in frames])
+    samples = np.concatenate([part.to_ndarray()[0] for _, parts in frames for part in parts])
     return (np.pad(samples, (start, 0)) if start > 0 else samples[-start:]), rate
 
 
