@@ -118,7 +118,7 @@ def named_by_prompt(objects: ObjectSet, prompt: str) -> ObjectSet:
         return objects
     nameless = [one.id for one in objects.objects if one.name in GENERIC_NAMES]
     round_ones = [one.id for one in objects.objects if one.name == "ball"]
-    chosen = round_ones if entry.is_ball and round_ones else nameless
+    chosen = round_ones if entry.kind.endswith("ball") and round_ones else nameless
 
     def named(one: MovingObject) -> MovingObject:
         return replace(one, aliases=(*one.aliases, things[0])) if one.id in chosen else one

@@ -41,7 +41,7 @@ def test_the_table_is_complete_plausible_and_cited():
         assert entry.material in MATERIALS, entry.name
         assert len(entry.source) > 5, entry.name
         assert entry.size_m is None or 0.005 < entry.size_m < 10, entry.name
-        assert not entry.is_ball or entry.size_m, entry.name
+        assert not entry.kind or (entry.kind.endswith("ball") and entry.size_m), entry.name
 
 
 def test_no_two_entries_share_a_name():
@@ -173,13 +173,20 @@ def test_empty_text_is_the_default():
     assert default_masses(objects()).masses == {}
 
 
+def test_an_alias_that_says_more_counts():
+    found = default_masses(objects(("ball-1", "ball"), aliases=("tennis ball",)), sizes(ball_1=0.22))
+    assert found.masses["ball-1"].source == "table:tennis ball"
+
+
 def test_names_come_before_sizes():
     found = default_masses(objects(("football-1", "football")), sizes(football_1=0.9)).masses["football-1"]
     assert (found.mass_kg, found.source) == (0.43, "table:football")
     assert "IFAB" in found.reason
 
 
-@pytest.mark.parametrize(("size_m", "low", "high"), [(0.04, 0.002, 0.05), (0.067, 0.04, 0.2), (0.22, 0.25, 0.65)])
+@pytest.mark.parametrize(
+    ("size_m", "low", "high"), [(0.04, 0.002, 0.05), (0.067, 0.04, 0.2), (0.15, 0.15, 0.65), (0.22, 0.25, 0.65)]
+)
 def test_a_ball_weighs_what_balls_of_its_size_weigh(size_m, low, high):
     found = default_masses(objects(("ball-1", "ball")), sizes(ball_1=size_m))
     mass = found.masses["ball-1"]

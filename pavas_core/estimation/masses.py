@@ -46,7 +46,8 @@ class Entry:
     material: str
     size_m: float | None
     """Diameter of a disc with its visible area."""
-    is_ball: bool
+    kind: str
+    """``ball``, ``heavy ball`` (too rare to be guessed from size) or nothing."""
     also: tuple[str, ...]
     source: str
 
@@ -63,7 +64,7 @@ def everyday_objects() -> dict[str, Entry]:
             row["high_kg"],
             row["material"],
             row.get("size_m"),
-            row.get("kind") == "ball",
+            row.get("kind", ""),
             tuple(row.get("also", ())),
             row["source"],
         )
@@ -178,7 +179,8 @@ def _material(name: str, words: str) -> str:
 def _default_mass(thing: MovingObject, velocity: Velocity | None) -> tuple[Mass, str]:
     """Mass and usual material of ``thing``."""
     size_m = velocity.size_m if velocity is not None else None
-    entry = next(filter(None, map(find_entry, (thing.name, *thing.aliases))), None)
+    entries = [entry for entry in map(find_entry, (thing.name, *thing.aliases)) if entry is not None]
+    entry = next((one for one in entries if one.name != "ball"), entries[0] if entries else None)
     if entry is not None and entry.name != "ball":
         return _table_mass(entry), entry.material
     if velocity is None or size_m is None or not (math.isfinite(size_m) and size_m > 0):
@@ -196,7 +198,7 @@ def _table_mass(entry: Entry) -> Mass:
 
 def _ball_mass(size_m: float, velocity: Velocity) -> tuple[Mass, str]:
     """What a ball of that size usually weighs and is made of."""
-    balls = [one for one in everyday_objects().values() if one.is_ball]
+    balls = [one for one in everyday_objects().values() if one.kind == "ball"]
     distances = np.abs(np.log([one.size_m / size_m for one in balls if one.size_m]))
     alike = [balls[index] for index in np.flatnonzero(distances <= max(SAME_SIZE, float(distances.min())))]
     alike.sort(key=lambda one: one.mass_kg)
