@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_LEAST_SPEED = 0.3
-"""Picture widths per second."""
-_MOST_KEPT = 0.35
+from pavas_core.estimation.breaks import LEAST_SWING
+
+_MOST_KEPT = 0.25
 _MOST_REBOUND = 0.85
 _MOST_EARLIER = 0.4
-_UPWARD = -0.5
+_UPWARD = 0.0
 """Tools are swung down, across or forward; lifting one ends abruptly too, without a contact."""
 _RELATIVE = 0.25
 _APART_S = 0.1
@@ -62,7 +62,7 @@ def find_blows(times_s: np.ndarray, flow_px_s: np.ndarray, width: int) -> list[B
 def _blow_in(times_s: np.ndarray, flow: np.ndarray, speed: np.ndarray, i: int, width: int) -> Blow | None:
     """The blow inside interval ``i``, if the intervals around it show one."""
     s = speed[i - 1]
-    if not (s > _LEAST_SPEED * width and np.isfinite(speed[i]) and np.isfinite(speed[i + 1])):
+    if not (s > LEAST_SWING * width and np.isfinite(speed[i]) and np.isfinite(speed[i + 1])):
         return None
     along = flow[i - 1] / s
     if along[1] < _UPWARD:
@@ -78,7 +78,7 @@ def _blow_in(times_s: np.ndarray, flow: np.ndarray, speed: np.ndarray, i: int, w
     share = float(np.clip((here - then) / lost, 0.0, 1.0))
     frame_s = float(times_s[i + 1] - times_s[i])
     sharp = float(np.clip((lost / s - 0.5) / 0.5, 0.0, 1.0))
-    strong = float(np.clip(s / (2.0 * _LEAST_SPEED * width), 0.0, 1.0))
+    strong = float(np.clip(s / (2.0 * LEAST_SWING * width), 0.0, 1.0))
     return Blow(
         time_s=float(times_s[i] + share * frame_s),
         sigma_s=0.4 * frame_s,

@@ -15,6 +15,8 @@ _WINDOW_S = 0.22
 _FLIGHT_WINDOW_S = 0.7
 _LEAST_JUMP = 0.03
 _SIGMAS = 4.0
+LEAST_SWING = 0.5
+"""Speed of a blow that counts by itself, picture widths per second."""
 _LARGEST_ACCELERATION = 60.0
 """Of any motion that is no contact, picture widths per second squared."""
 
@@ -154,3 +156,31 @@ def _judge(
     allowed = 6.0 * float(np.median(path.sigma)) + 0.8 * path.side_px + 0.35 * speed * frame_s
     limits.append(allowed / max(kink.gap * float(np.median(path.sigma)), 1e-9))
     return kink, after.first, float(min(limits))
+
+
+def hit_confidence(kink: Kink, flies: bool, width: int) -> float:
+    """0..1 how sure a kink is a contact; 0.5 and more stands on its own, 0.3 needs a second body to confirm it.
+
+    A body that ``flies`` at times is turned back by what it meets. One that never does is held or driven: hands start,
+    slow and turn things without a contact, so only a fast one that is stopped at once counts by itself.
+    """
+    fast, slow = float(np.hypot(*kink.before)), float(np.hypot(*kink.after))
+    cosine = float(kink.before @ kink.after) / max(fast * slow, 1e-9)
+    sharp = kink.jump / max(kink.bend, 1e-9)
+    clear = kink.jump / max(kink.sigma, 1e-9)
+    strength = float(np.clip(min(clear / 15.0, kink.saved / 80.0, sharp / 6.0), 0.0, 1.0))
+    same_way = cosine > 0.85 and min(fast, slow) > 0.15 * max(fast, slow)
+    if same_way or clear < 4.0:
+        return 0.2
+    started = fast < 0.15 * slow
+    if flies:
+        pushed_up = kink.before[1] > 0.3 * fast and cosine < 0.3 and kink.after[1] < kink.before[1]
+        if started or (sharp < 4.0 and not pushed_up):
+            return 0.3 + 0.15 * strength
+        return 0.5 + 0.5 * strength
+    along = kink.before / max(fast, 1e-9)
+    stopped = float(kink.after @ along) < 0.25 * fast
+    swung = fast > LEAST_SWING * width and along[1] > 0.0
+    if stopped and swung and sharp > 4.0 and clear > 8.0 and kink.saved > 40.0:
+        return 0.5 + 0.4 * strength
+    return 0.3 + 0.15 * strength

@@ -9,7 +9,7 @@ import numpy as np
 from pavas_core.errors import PhysicsError
 from pavas_core.estimation import scale as scales
 from pavas_core.estimation.blows import Blow, find_blows
-from pavas_core.estimation.breaks import CutPath, cut_at_kinks, make_paths
+from pavas_core.estimation.breaks import CutPath, cut_at_kinks, hit_confidence, make_paths
 from pavas_core.estimation.fits import Kink
 from pavas_core.estimation.scale import Flight, Scale
 from pavas_core.physics.names import find_objects
@@ -265,9 +265,6 @@ def _vector(px_s: np.ndarray, factor: float) -> tuple[float, float, float]:
 
 
 def _break(kink: Kink, motion: _Motion, tracks: TrackSet, factor: float) -> Break:
-    certainty = min(
-        kink.jump / (8.0 * max(kink.sigma, 1e-9)), kink.saved / 60.0, kink.jump / max(4.0 * kink.bend, 1e-9)
-    )
     return Break(
         time_s=float(np.clip(kink.time_s, 0.0, tracks.duration_s)),
         sigma_s=kink.sigma_s,
@@ -275,7 +272,7 @@ def _break(kink: Kink, motion: _Motion, tracks: TrackSet, factor: float) -> Brea
         pre_mps=_vector(kink.before, factor),
         post_mps=_vector(kink.after, factor),
         sigma_mps=kink.sigma * factor / float(np.sqrt(2.0)),
-        confidence=float(np.clip(0.4 + 0.6 * certainty, 0.0, 1.0)),
+        confidence=hit_confidence(kink, bool(motion.flights), tracks.width),
     )
 
 

@@ -9,6 +9,9 @@ import numpy as np
 from pavas_core.physics.types import Break, Track, TrackSet, Velocity
 
 LEAST_CONFIDENCE = 0.5
+"""Of a break that stands on its own."""
+LEAST_SHARED_CONFIDENCE = 0.3
+"""Of two breaks at one time and place that push apart: each confirms the other."""
 LEAST_NORMAL_MPS = 0.2
 """Slower approach than this is resting, not hitting."""
 LEAST_WIDTHS_S = 0.08
@@ -66,7 +69,7 @@ def _levelled(normal: np.ndarray) -> np.ndarray:
 
 def _is_contact(at: Break, velocity: Velocity, width: int, time_scale: float) -> bool:
     _, before, after = approach_mps(at)
-    if at.confidence < LEAST_CONFIDENCE:
+    if at.confidence < LEAST_SHARED_CONFIDENCE:
         return False
     if velocity.metres_per_px is not None and velocity.scale_source == "assumed":
         least = LEAST_WIDTHS_S * width * velocity.metres_per_px / time_scale
@@ -151,7 +154,7 @@ def _paired(events: list[Event], by_id: dict[str, Track], tracks: TrackSet, fram
             mate = min(opposite, key=lambda m: abs(m.at.time_s - event.at.time_s))
             left.remove(mate)
             done.append(Event(event.object_id, event.at, mate))
-        else:
+        elif event.at.confidence >= LEAST_CONFIDENCE:
             for twin in mates:
                 left.remove(twin)
             done.append(event)
