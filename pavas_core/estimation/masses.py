@@ -47,7 +47,7 @@ class Entry:
     size_m: float | None
     """Diameter of a disc with its visible area."""
     kind: str
-    """``ball``, ``heavy ball`` (too rare to be guessed from size) or nothing."""
+    """``ball``, ``rare ball`` (too rare to be guessed from size) or nothing."""
     also: tuple[str, ...]
     source: str
 
