@@ -130,8 +130,9 @@ def test_camera_maps_every_frame_onto_the_first():
     assert tracks.camera[0] == pytest.approx(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
     import cv2
 
-    painter = Painter(sim.played, replace(sim.filming, noise=0.0, television=False, leaves=0, curtain=False,
-                                          light=replace(sim.filming.light, drift=0, mains=0, shade_strength=0)), 320, 180)  # fmt: skip
+    light = replace(sim.filming.light, drift=0.0, mains=0.0, shade_strength=0.0)
+    plain = replace(sim.filming, noise=0.0, television=False, leaves=0, curtain=False, light=light)
+    painter = Painter(sim.played, plain, 320, 180)
     first = cv2.GaussianBlur(painter.frame(0, 0.0, 0.001), (0, 0), 1.5).astype(float)
     later = next(i for i, c in enumerate(tracks.camera) if 15.0 < np.hypot(*c[:, 2]) < 80.0)
     frame = painter.frame(later, float(tracks.times_s[later]), 0.001)

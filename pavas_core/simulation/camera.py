@@ -54,10 +54,10 @@ class CameraMotion:
             # tremor of a hand: band-limited noise, a fresh draw at every thirtieth of a second
             step = time_s * 30.0
             index, part = int(step), step - int(step)
-            a = np.random.default_rng([self.seed, index]).normal(0.0, self.jitter, 2)
-            b = np.random.default_rng([self.seed, index + 1]).normal(0.0, self.jitter, 2)
-            dx += float(a[0] + part * (b[0] - a[0]))
-            dy += float(a[1] + part * (b[1] - a[1]))
+            now = np.random.default_rng([self.seed, index]).normal(0.0, self.jitter, 2)
+            then = np.random.default_rng([self.seed, index + 1]).normal(0.0, self.jitter, 2)
+            dx += float(now[0] + part * (then[0] - now[0]))
+            dy += float(now[1] + part * (then[1] - now[1]))
         u = min(1.0, max(0.0, (time_s - self.pan_from_s) / self.pan_for_s))
         ease = u * u * (3 - 2 * u)
         return dx - self.pan_x * ease, dy - self.pan_y * ease, roll, 1.0 + (self.zoom - 1.0) * ease

@@ -1,4 +1,4 @@
-"""What the simulator's scenes are made of: bodies whose size follows from mass and density, and pair laws of contact."""
+"""What scenes are made of: bodies whose size follows from mass and density, and the contact laws of pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BALLS = ("rubber", "rubber", "leather", "plastic", "plastic", "wood", "steel", 
 _BLOCKS = ("wood", "wood", "stone", "brick", "plastic", "steel", "concrete", "cardboard", "foam", "ice")
 _CUPS = ("ceramic", "glass", "plastic", "steel", "aluminium")
 _RODS = ("wood", "steel", "plastic", "aluminium", "bamboo")
-_FAMILIES = ("ball", "ball", "ball", "ball", "ball", "block", "block", "cup", "rod")
+FAMILIES = ("ball", "ball", "ball", "ball", "ball", "block", "block", "cup", "rod")
 FLOORS = ("wood", "wood", "concrete", "stone", "ceramic", "grass", "asphalt", "fabric", "soil", "plastic", "steel")
 
 _ADJECTIVES = {"wood": "wooden", "leather": "leather", "steel": "steel", "stone": "stone", "glass": "glass"}
@@ -96,7 +96,7 @@ def _drag(area_m2: float, mass_kg: float) -> float:
     return 0.5 * 1.2 * 0.47 * area_m2 / mass_kg
 
 
-def draw_body(rng: np.random.Generator, families: tuple[str, ...] = _FAMILIES) -> BodyModel:
+def draw_body(rng: np.random.Generator, families: tuple[str, ...] = FAMILIES) -> BodyModel:
     """A body with log-uniform mass and fitting material, hollow or solid."""
     family = families[rng.integers(len(families))]
     pool = {"ball": _BALLS, "block": _BLOCKS, "cup": _CUPS, "rod": _RODS}[family]
@@ -124,7 +124,7 @@ def draw_body(rng: np.random.Generator, families: tuple[str, ...] = _FAMILIES) -
 def draw_fitting_body(
     rng: np.random.Generator,
     scene_width_m: float,
-    families: tuple[str, ...] = _FAMILIES,
+    families: tuple[str, ...] = FAMILIES,
     largest: float = VISIBLE_RADIUS[1],
 ) -> BodyModel:
     """A body that is neither a speck nor fills the picture."""
@@ -134,7 +134,7 @@ def draw_fitting_body(
             return body
 
 
-def draw_body_and_width(rng: np.random.Generator, families: tuple[str, ...] = _FAMILIES) -> tuple[BodyModel, float]:
+def draw_body_and_width(rng: np.random.Generator, families: tuple[str, ...] = FAMILIES) -> tuple[BodyModel, float]:
     """A body and a log-uniform scene width in which it can be seen."""
     while True:
         body = draw_body(rng, families)

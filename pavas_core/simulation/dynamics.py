@@ -30,7 +30,7 @@ _SLEEP_MPS = 0.02
 
 @dataclass(eq=False)
 class Solid:
-    """One thing with an outline. Free when ``inverse_mass`` > 0, driven when it has a path, else part of the scenery."""
+    """One thing with an outline: free when ``inverse_mass`` > 0, driven when it has a path, else the scenery."""
 
     name: str
     material: str

@@ -10,7 +10,7 @@ from pavas_core.simulation.driven import Coordinates, Path, Piece, follow_throug
 from pavas_core.simulation.dynamics import Solid
 from pavas_core.simulation.filming import Filming, Light
 from pavas_core.simulation.simulate import SimulatedClip, film
-from pavas_core.simulation.stage import Actor, Fixture, Look, Stage, floor_fixture
+from pavas_core.simulation.stage import Actor, Fixture, Look, Stage, floor_fixture, free_solid
 from pavas_core.simulation.strike_scenes import FOREVER_S
 
 EXAMPLE_CRF = 23
@@ -33,7 +33,7 @@ def example_clip() -> SimulatedClip:
             ((0.3, 1.0, 0.0012, 0.0008, 0.0006), (0.9, 2.0, 0.0005, 0.0004, 0.0)), 0.0001, seed=4, still=False
         ),
         backdrop="plain",
-        light=Light(tint=(1.0, 0.99, 0.95)),
+        light=Light(tint=(1.2, 1.18, 1.13)),
         exposure=0.4,
         noise=1.0,
         blur=0.0,
@@ -46,31 +46,20 @@ def example_clip() -> SimulatedClip:
 
 
 def _free(name: str, model, x: float, y: float, look: Look, **motion: float) -> Actor:
-    solid = Solid(
-        name,
-        model.material,
-        model.vertices,
-        model.radius,
-        inverse_mass=1.0 / model.mass_kg,
-        inverse_inertia=1.0 / model.inertia_kg_m2,
-        x=x,
-        y=y,
-        drag_per_m=model.drag_per_m,
-        **motion,
-    )
+    solid = free_solid(model, x, y, **motion)
     return Actor(solid, name, model.material, model.mass_kg, (look,), inflated=model.inflated)
 
 
 def _basketball() -> Actor:
     model = make_body("ball", "rubber", 0.6, 0.12)
     look = Look(model.vertices, model.radius, "panels", _ORANGE, _BLACK, 3, turns=False)
-    return _free("basketball", model, -0.15, 0.32, look, vx=0.42, spin=2.5, release_s=0.0)
+    return _free("basketball", model, 0.14, 0.3, look, vx=0.36, spin=2.5, release_s=0.0)
 
 
 def _steel_ball() -> Actor:
     model = make_body("ball", "steel", 1.1, 1.0)
     look = Look(model.vertices, model.radius, "plain", _STEEL, _STEEL, 4, turns=False)
-    return _free("steel ball", model, 1.22, -0.1, look, vx=0.05, release_s=2.35)
+    return _free("steel ball", model, 1.3, -0.1, look, vx=0.04, release_s=2.35)
 
 
 def _block() -> Fixture:

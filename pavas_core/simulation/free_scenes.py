@@ -102,7 +102,7 @@ def roll_off(rng: np.random.Generator, aspect: float, duration_s: float) -> Stag
 
 
 def _with_floor(rng, kind: str, aspect: float, duration_s: float, families=None):
-    model, width = catalogue.draw_body_and_width(rng, *([families] if families else []))
+    model, width = catalogue.draw_body_and_width(rng, families or catalogue.FAMILIES)
     height = width / aspect
     floor = float(rng.uniform(0.72, 0.95)) * height
     material = catalogue.FLOORS[rng.integers(len(catalogue.FLOORS))]
@@ -117,7 +117,7 @@ def _floor_y(stage: Stage) -> float:
 
 
 def _another(rng: np.random.Generator, stage: Stage, families: tuple[str, ...] | None = None):
-    return catalogue.draw_fitting_body(rng, stage.width_m, *([families] if families else []))
+    return catalogue.draw_fitting_body(rng, stage.width_m, families or catalogue.FAMILIES)
 
 
 def _falling(rng: np.random.Generator, stage: Stage, model, x: float, index: int) -> Actor:

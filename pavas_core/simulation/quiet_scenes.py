@@ -160,7 +160,7 @@ def light(rng: np.random.Generator, aspect: float, duration_s: float) -> Stage:
 
 def still(rng: np.random.Generator, aspect: float, duration_s: float) -> Stage:
     """Things that stand about."""
-    model, width = catalogue.draw_body_and_width(rng)
+    _, width = catalogue.draw_body_and_width(rng)
     height = width / aspect
     floor = float(rng.uniform(0.7, 0.95)) * height
     stage = Stage("still", width, height, duration_s, floor, str(rng.choice(catalogue.FLOORS)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from pavas_core.errors import PhysicsError
 from pavas_core.simulation import free_scenes, quiet_scenes, strike_scenes
+from pavas_core.simulation.catalogue import rolling_resistance
 from pavas_core.simulation.dynamics import Meeting, World
 from pavas_core.simulation.stage import Actor, Stage, contact_law, solids_of
 
@@ -43,7 +44,7 @@ QUIET = frozenset({"toss", "pendulum", "wave", "air_swings", "passing", "pan", "
 
 @dataclass(frozen=True)
 class Motion:
-    """Everywhere one actor was: the columns of ``knots`` are t, x, y, angle, vx, vy, spin (metres, radians, seconds)."""
+    """Everywhere one actor was: ``knots`` has the columns t, x, y, angle, vx, vy, spin (metres, radians, seconds)."""
 
     actor: Actor
     knots: np.ndarray
@@ -85,6 +86,8 @@ def play(stage: Stage, seed: int) -> Played:
     far = stage.width_m
     world = World(solids_of(stage), contact_law(stage, seed), (-far, 2.0 * far, 2.0 * stage.height_m))
     world.listeners = stage.listeners
+    for solid in world.movers:
+        solid.rolling = rolling_resistance(stage.floor_material)
     for opener in stage.openers:
         opener(world)
     world.run(stage.duration_s)

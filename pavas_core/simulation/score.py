@@ -95,8 +95,9 @@ def score_clip(sim: SimulatedClip, estimate: Scene) -> ClipScore:
     """Compare one estimated scene with the truth.
 
     Estimated objects belong to the true object whose box theirs overlaps in most of their frames. Impacts are asked
-    for where they can be seen, close at 0.3 m/s or more and are 120 ms from any other of the same object; an estimated
-    impact of any true contact of that object is not an extra, nor is one slower than 0.3 m/s.
+    for where they can be seen, close at 0.3 m/s or more and do not follow another of the same object within 120 ms; an
+    estimated impact at any true contact of that object is not an extra, nor is one slower than 0.3 m/s. Speeds after
+    an impact, and its energy, are compared where no other follows within 120 ms.
     """
     truth = sim.scene
     assert truth.tracks is not None
@@ -120,6 +121,8 @@ def score_clip(sim: SimulatedClip, estimate: Scene) -> ClipScore:
             continue
         if speeds[0] >= WEAKEST_MPS:
             pre.append(abs(other.pre_speed_mps - speeds[0]) / speeds[0])
+        if _is_followed(true, truth.impacts):
+            continue
         if speeds[1] >= WEAKEST_MPS:
             post.append(abs(other.post_speed_mps - speeds[1]) / speeds[1])
         kinetic = 0.5 * _mass(truth, true.object_id) * true.pre_speed_mps**2
@@ -293,16 +296,24 @@ def _overlap(true: Track, track: Track, index: np.ndarray) -> float:
 
 
 def _is_asked(impact: Impact, impacts: tuple[Impact, ...]) -> bool:
+    """Hard enough, and not the chatter after another impact of the same object."""
     if impact.pre_normal_mps < WEAKEST_MPS:
         return False
+    return not any(0.0 <= impact.time_s - other.time_s < APART_S for other in _relatives(impact, impacts))
+
+
+def _is_followed(impact: Impact, impacts: tuple[Impact, ...]) -> bool:
+    """Another impact of the same object comes so soon that no speed can be told in between."""
+    return any(0.0 <= other.time_s - impact.time_s < APART_S for other in _relatives(impact, impacts))
+
+
+def _relatives(impact: Impact, impacts: tuple[Impact, ...]) -> list[Impact]:
     mine = {impact.object_id, impact.partner} - {None}
-    return not any(
-        other is not impact
-        and mine & {other.object_id, other.partner}
-        and abs(other.time_s - impact.time_s) < APART_S
-        and other.pre_normal_mps > 0.1
+    return [
+        other
         for other in impacts
-    )
+        if other is not impact and mine & {other.object_id, other.partner} and other.pre_normal_mps > 0.1
+    ]
 
 
 def _match(

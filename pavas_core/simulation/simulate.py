@@ -80,8 +80,8 @@ def simulate(
     frame_rate, duration_s = frame_rate or drawn_rate, duration_s or drawn_duration
     if width < 16 or height < 16 or not 1.0 <= frame_rate <= 1000.0 or not 0.2 <= duration_s <= 600.0:
         raise PhysicsError(
-            f"A clip of {width}x{height} pixels, {frame_rate:g} frames a second and {duration_s:g} s cannot be simulated, "
-            "choose at least 16x16 pixels, 1 to 1000 frames a second and 0.2 to 600 s."
+            f"A clip of {width}x{height} pixels, {frame_rate:g} frames a second and {duration_s:g} s cannot be "
+            "simulated, choose at least 16x16 pixels, 1 to 1000 frames a second and 0.2 to 600 s."
         )
     stage = make_stage(np.random.default_rng([seed, 2]), kind, width / height, duration_s)
     filming = draw_filming(np.random.default_rng([seed, 3]), stage)

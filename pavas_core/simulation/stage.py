@@ -9,7 +9,7 @@ import numpy as np
 
 from pavas_core.simulation import catalogue
 from pavas_core.simulation.catalogue import BodyModel
-from pavas_core.simulation.dynamics import Listener, Solid, World
+from pavas_core.simulation.dynamics import Listener, Restitution, Solid, World
 from pavas_core.simulation.outline import Point
 
 Colour = tuple[int, int, int]
@@ -18,7 +18,8 @@ Colour = tuple[int, int, int]
 SKIN: tuple[Colour, ...] = ((238, 200, 170), (214, 166, 130), (172, 120, 86), (120, 80, 58), (84, 56, 42))
 CLOTH: tuple[Colour, ...] = ((52, 64, 92), (120, 40, 44), (60, 92, 70), (190, 186, 176), (46, 46, 50), (150, 120, 80))
 _PAINT: dict[str, tuple[tuple[str, ...], tuple[Colour, ...]]] = {
-    "rubber": (("panels", "halves", "dots"), ((214, 110, 40), (200, 40, 44), (40, 90, 180), (230, 200, 60), (60, 60, 64))),
+    "rubber": (("panels", "halves", "dots"), ((214, 110, 40), (200, 40, 44), (40, 90, 180), (230, 200, 60),
+                                              (60, 60, 64))),
     "leather": (("panels", "patches"), ((236, 236, 230), (150, 90, 50), (230, 220, 190), (190, 60, 50))),
     "plastic": (("halves", "dots", "stripes", "plain"), ((230, 60, 60), (50, 140, 220), (240, 200, 50), (80, 180, 90),
                                                          (235, 235, 235), (230, 120, 190))),
@@ -129,9 +130,19 @@ def _rgb(values) -> Colour:
     return red, green, blue
 
 
-def body_actor(rng: np.random.Generator, model: BodyModel, x: float, y: float, **motion: float) -> Actor:
-    """A free body at (x, y); ``motion`` sets vx, vy, spin, angle, release_s."""
-    solid = Solid(
+def free_solid(
+    model: BodyModel,
+    x: float,
+    y: float,
+    *,
+    vx: float = 0.0,
+    vy: float = 0.0,
+    spin: float = 0.0,
+    angle: float = 0.0,
+    release_s: float = 0.0,
+) -> Solid:
+    """The body as the dynamics know it."""
+    return Solid(
         model.name,
         model.material,
         model.vertices,
@@ -140,9 +151,18 @@ def body_actor(rng: np.random.Generator, model: BodyModel, x: float, y: float, *
         inverse_inertia=1.0 / model.inertia_kg_m2,
         x=x,
         y=y,
+        angle=angle,
+        vx=vx,
+        vy=vy,
+        spin=spin,
         drag_per_m=model.drag_per_m,
-        **motion,
+        release_s=release_s,
     )
+
+
+def body_actor(rng: np.random.Generator, model: BodyModel, x: float, y: float, **motion: float) -> Actor:
+    """A free body at (x, y); ``motion`` sets what ``free_solid`` takes."""
+    solid = free_solid(model, x, y, **motion)
     pattern, colour, accent = paint(rng, model.material)
     turns = model.family == "ball"
     look = Look(model.vertices, model.radius, pattern, colour, accent, int(rng.integers(1 << 30)), not turns)
@@ -195,7 +215,7 @@ def ramp_fixture(rng: np.random.Generator, material: str, high: Point, low: Poin
     return Fixture(Solid("ramp", material, core, 0.0, x=cx, y=cy), (look,))
 
 
-def contact_law(stage: Stage, seed: int):
+def contact_law(stage: Stage, seed: int) -> Restitution:
     """Restitution and friction of every pair of this stage, each pair with its own draw."""
     inflated = {id(actor.solid) for actor in stage.actors if actor.inflated}
     limbs = {id(actor.solid) for actor in stage.actors if actor.material == "flesh" or actor.limbs}

@@ -61,6 +61,10 @@ def strike(rng: np.random.Generator, aspect: float, duration_s: float) -> Stage:
     path = _swings(rng, stage, pivot, (side * reach, 0.0), side, contact)
     tool.solid.path = path
     stage.actors.append(tool)
+    if 0.0 < pivot[0] < width:
+        # whoever holds it stands or kneels right behind the elbow
+        hip = (pivot[0] - side * 0.1, pivot[1] + 0.12)
+        stage.fixtures.append(_person(rng, hip, hip[1] + 0.8, CLOTH[rng.integers(len(CLOTH))], elbow=pivot))
     lowest = max(v for _, v in _turned(tool.solid.vertices, side * contact)) + head_y + tool.solid.radius
     what = str(rng.choice(list(_TARGETS)))
     if rng.random() < 0.25:
@@ -451,12 +455,15 @@ def _palm(rng: np.random.Generator, half: float, thick: float, anchor: Point, li
     return Actor(solid, name, "flesh", mass, (look,), (limb,), action="kicks" if foot else "pushes", tool=True)
 
 
-def _person(rng: np.random.Generator, hip: Point, floor: float, trousers: Colour) -> Fixture:
+def _person(
+    rng: np.random.Generator, hip: Point, floor: float, trousers: Colour, elbow: Point | None = None
+) -> Fixture:
     """Who the foot or hand belongs to, standing still behind the action."""
     x, y = hip
     skin = SKIN[rng.integers(len(SKIN))]
     shirt = CLOTH[rng.integers(len(CLOTH))]
     seed = int(rng.integers(1 << 30))
+    looks: tuple[Look, ...]
     knee = (x + 0.04, (y + floor) / 2)
     looks = (
         Look((hip, knee), 0.075, "cloth", trousers, _darker(trousers), seed),
@@ -464,6 +471,8 @@ def _person(rng: np.random.Generator, hip: Point, floor: float, trousers: Colour
         Look(((x, y - 0.05), (x, y - 0.48)), 0.15, "cloth", shirt, _darker(shirt), seed + 2),
         Look(((x, y - 0.72), (x + 0.02, y - 0.80)), 0.085, "skin", skin, _darker(skin), seed + 3),
     )
+    if elbow is not None:
+        looks += (Look(((x, y - 0.44), elbow), 0.045, "cloth", shirt, _darker(shirt), seed + 4),)
     return Fixture(None, looks)
 
 
