@@ -13,6 +13,7 @@ _REST_S = 3.0
 _JOIN_COST = 1.2
 _ROUND = 0.82
 _PROMINENCE = 0.1
+_RUN_STEPS = 3
 _MOST_TRAILS = 120
 
 
@@ -68,7 +69,7 @@ def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
     bodies = _join(bodies, frame_rate)
     bodies = _merge_twins(bodies)
     free = [b for b in bodies if _is_free(b, frame_rate)]
-    held = [b for b in bodies if not any(b is f for f in free)]
+    held = [b for b in bodies if not any(b is f for f in free) and _stirs(b)]
     groups = _gather(held, frame_rate)
     limbs = [f for f in free if any(_is_limb(f, g, frame_rate) for g in groups)]
     if limbs:
@@ -76,6 +77,8 @@ def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
         groups = _gather(groups + limbs, frame_rate)
     free = _without_doubles(free)
     groups = [g for g in _without_covered(groups, free) if _moves(g, frame_rate)]
+    for group in groups:
+        group.round = False
     moving = _without_shadows(free + groups)
     moving.sort(key=lambda b: -b.weight())
     moving = [b for b in moving if b.weight() >= _PROMINENCE * moving[0].weight()]
@@ -158,13 +161,39 @@ def _flow_run(body: Body) -> float:
     return best
 
 
-def _steadiness(body: Body, span: int) -> float:
-    """Net over total path in windows of ``span`` frames: 1 = straight, about 1/sqrt(span) = jitter."""
-    points = body.points
-    span = min(span, len(points) - 1)
-    net = np.hypot(*(points[span:] - points[:-span]).T)
-    total = np.convolve(np.hypot(*np.diff(points, axis=0).T), np.ones(span), "valid")
-    return float(net.sum() / max(total.sum(), 1e-6))
+def _stirs(body: Body) -> bool:
+    """A fragment that moves at all, not a spot that shimmers or a thing at rest."""
+    return _run(body) >= max(2.5, 0.15 * body.side) or _flow_run(body) > max(4.0, 0.2 * body.side)
+
+
+def _run(body: Body) -> float:
+    """Furthest way, pixels, over sightings whose steps keep on in one direction; jumps and jitter have none.
+
+    Slow bodies are looked at with longer steps, which must then be as long as their noise.
+    """
+    fresh = np.array([not o.held for o in body.observations])
+    frames, points = body.frames[fresh], body.points[fresh]
+    best = 0.0
+    for stride in (1, 2, 4, 8):
+        at, where = frames[::stride], points[::stride]
+        if len(at) < _RUN_STEPS + 1:
+            break
+        steps, gaps = np.diff(where, axis=0), np.diff(at)
+        length = np.hypot(*steps.T)
+        dot = (steps[1:] * steps[:-1]).sum(axis=1)
+        short, long = np.minimum(length[1:], length[:-1]), np.maximum(length[1:], length[:-1])
+        keeps = (
+            (dot > 0.5 * length[1:] * length[:-1])
+            & (short > 0.25 * long)
+            & (np.maximum(gaps[1:], gaps[:-1]) <= 3 * stride)
+        )
+        start = 0
+        for i in range(len(keeps) + 1):
+            if i == len(keeps) or not keeps[i]:
+                if i - start >= _RUN_STEPS - 1:
+                    best = max(best, float(np.hypot(*(where[i + 1] - where[start]))))
+                start = i + 1
+    return best
 
 
 def _moves(body: Body, frame_rate: float) -> bool:
@@ -173,8 +202,7 @@ def _moves(body: Body, frame_rate: float) -> bool:
         return False
     if body.area < 12 and (body.extent < 12 or count < 6):
         return False
-    straight = _steadiness(body, max(3, round(0.17 * frame_rate)))
-    if body.extent >= max(4.0, 0.6 * body.side) and straight > 0.6:
+    if body.extent >= max(4.0, 0.6 * body.side) and _run(body) >= max(4.0, 0.4 * body.side):
         return True
     # A large body partly out of the picture keeps its centroid; its pixels still flow.
     run = _flow_run(body)
@@ -373,15 +401,12 @@ def _merge_observations(parts: list[Observation]) -> Observation:
     largest = max(fresh, key=lambda o: o.area)
     if len(fresh) == 1:
         return replace(largest, parent=-1)
-    boxes = np.array([o.box for o in fresh])
-    x0, y0 = np.floor(boxes[:, :2].min(0)).astype(int)
-    x1, y1 = np.ceil(boxes[:, 2:].max(0)).astype(int)
-    union = np.zeros((int(y1 - y0), int(x1 - x0)), bool)
+    x0, y0 = min(o.origin[0] for o in fresh), min(o.origin[1] for o in fresh)
+    x1, y1 = max(o.origin[0] + o.shape[1] for o in fresh), max(o.origin[1] + o.shape[0] for o in fresh)
+    union = np.zeros((y1 - y0, x1 - x0), bool)
     for o in fresh:
         top, left = o.origin[1] - y0, o.origin[0] - x0
-        h, w = o.shape
-        window = union[max(0, top) : top + h, max(0, left) : left + w]
-        window |= o.mask[max(0, -top) :, max(0, -left) :][: window.shape[0], : window.shape[1]]
+        union[top : top + o.shape[0], left : left + o.shape[1]] |= o.mask
     whole = [o for o in fresh if o.parent < 0 or o is largest]
     weights = np.array([o.area for o in whole])
     weights = weights / weights.sum()
@@ -396,7 +421,7 @@ def _merge_observations(parts: list[Observation]) -> Observation:
         box=(float(x0), float(y0), float(x1), float(y1)),
         area=float(union.sum()),
         border=any(o.border for o in whole),
-        origin=(int(x0), int(y0)),
+        origin=(x0, y0),
         shape=union.shape,
         bits=np.packbits(union),
         flow=flow,
