@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,9 +39,12 @@ def readable_file(name: str) -> Path:
 
 
 def fingerprint(path: Path) -> str:
-    """Changes whenever the file's content may have: path, size and time of last change."""
+    """Changes whenever the file's content may have: path, size and time of last change.
+
+    The path is hashed, since ComfyUI stores fingerprints in what it saves.
+    """
     stat = path.stat()
-    return f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
+    return f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}-{stat.st_size}-{stat.st_mtime_ns}"
 
 
 def files_in(folders: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:

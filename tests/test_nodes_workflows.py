@@ -102,3 +102,9 @@ def test_the_example_it_opens_comes_with_the_pack():
     )
     assert name == "[example] example.mp4"
     assert (WORKFLOWS.parent / "examples" / "example.mp4").is_file()
+
+
+def test_no_other_json_is_offered_as_a_template():
+    """ComfyUI lists every JSON file directly in folders of these names."""
+    for name in ("example_workflows", "example", "examples", "workflow"):
+        assert not list((WORKFLOWS.parent / name).glob("*.json"))
