@@ -15,10 +15,18 @@ from pavas_core.estimation.breaks import LEAST_SWING
 
 _MOST_KEPT = 0.25
 _MOST_REBOUND = 0.85
-_MOST_EARLIER = 0.4
-_UPWARD = 0.0
+_MOST_EARLIER = 0.5
+_UPWARD = -0.2
 """Tools are swung down, across or forward; lifting one ends abruptly too, without a contact."""
-_RELATIVE = 0.25
+_RUN_UP = 0.3
+_FINE_S = 0.05
+"""Frames closer than this show a swing in more than one interval."""
+_RESUMED = 0.4
+_REPEATED = 0.03
+"""No flow at all, and then motion that goes on, is a repeated picture, not a contact."""
+_WOUND_UP = 1.6
+"""What turns back faster than it came was winding up for a throw."""
+_RELATIVE = 0.3
 _APART_S = 0.1
 
 
@@ -71,12 +79,16 @@ def _blow_in(times_s: np.ndarray, flow: np.ndarray, speed: np.ndarray, i: int, w
     if then > _MOST_KEPT * s or -then > _MOST_REBOUND * s or here > 1.3 * s:
         return None
     lost = s - then
-    if i >= 2 and float(flow[i - 2] @ along) - s > _MOST_EARLIER * lost:
+    frame_s = float(times_s[i + 1] - times_s[i])
+    past = [float(v @ along) for v in flow[max(0, i - 3) : i - 1] if np.isfinite(v).all()]
+    later = [float(v @ along) for v in flow[i + 2 : i + 4] if np.isfinite(v).all()]
+    if past and (past[-1] - s > _MOST_EARLIER * lost or (frame_s < _FINE_S and max(past) < _RUN_UP * s)):
         return None
-    if i + 2 < len(flow) and then - float(flow[i + 2] @ along) > _MOST_EARLIER * lost:
+    if later and (then - later[0] > _MOST_EARLIER * lost or -min(later) > _WOUND_UP * s):
+        return None
+    if later and speed[i + 1] < _REPEATED * s and later[0] > _RESUMED * s:
         return None
     share = float(np.clip((here - then) / lost, 0.0, 1.0))
-    frame_s = float(times_s[i + 1] - times_s[i])
     sharp = float(np.clip((lost / s - 0.5) / 0.5, 0.0, 1.0))
     strong = float(np.clip(s / (2.0 * LEAST_SWING * width), 0.0, 1.0))
     return Blow(

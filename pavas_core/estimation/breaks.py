@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ LONGEST_GAP_S = 0.25
 LEAST_SAVED = 16.0
 _WINDOW_S = 0.22
 _FLIGHT_WINDOW_S = 0.7
+_FLIGHT_SAMPLES = 4
 _LEAST_JUMP = 0.03
 _SIGMAS = 4.0
 LEAST_SWING = 0.5
@@ -145,6 +146,8 @@ def _judge(
     )
     both = flight if before.ballistic and after.ballistic else None
     kink = fit_kink(times[index], path.points[index], path.sigma[index], split, sides, frame_s, both)
+    flying = any(p.ballistic and p.last - p.first + 1 >= _FLIGHT_SAMPLES for p in (before, after))
+    kink = replace(kink, flying=flying)
     limits = [
         kink.jump / max(_LEAST_JUMP * width, 1e-9),
         kink.jump / max(_SIGMAS * kink.sigma, 1e-9),
@@ -158,11 +161,11 @@ def _judge(
     return kink, after.first, float(min(limits))
 
 
-def hit_confidence(kink: Kink, flies: bool, width: int) -> float:
+def hit_confidence(kink: Kink, width: int) -> float:
     """0..1 how sure a kink is a contact; 0.5 and more stands on its own, 0.3 needs a second body to confirm it.
 
-    A body that ``flies`` at times is turned back by what it meets. One that never does is held or driven: hands start,
-    slow and turn things without a contact, so only a fast one that is stopped at once counts by itself.
+    A body in free flight is turned back by what it meets. Any other may be held or driven: hands start, slow and turn
+    things without a contact, so only a fast one that is stopped at once counts by itself.
     """
     fast, slow = float(np.hypot(*kink.before)), float(np.hypot(*kink.after))
     cosine = float(kink.before @ kink.after) / max(fast * slow, 1e-9)
@@ -173,7 +176,7 @@ def hit_confidence(kink: Kink, flies: bool, width: int) -> float:
     if same_way or clear < 4.0:
         return 0.2
     started = fast < 0.15 * slow
-    if flies:
+    if kink.flying:
         pushed_up = kink.before[1] > 0.3 * fast and cosine < 0.3 and kink.after[1] < kink.before[1]
         if started or (sharp < 4.0 and not pushed_up):
             return 0.3 + 0.15 * strength

@@ -48,6 +48,8 @@ class Kink:
     """Distance in standard errors by which the sides miss each other."""
     bend: float
     """Largest speed that the acceleration on either side makes up within one frame, pixels per second."""
+    flying: bool = False
+    """Free flight leads to it or follows it."""
 
     @property
     def jump(self) -> float:

@@ -272,7 +272,7 @@ def _break(kink: Kink, motion: _Motion, tracks: TrackSet, factor: float) -> Brea
         pre_mps=_vector(kink.before, factor),
         post_mps=_vector(kink.after, factor),
         sigma_mps=kink.sigma * factor / float(np.sqrt(2.0)),
-        confidence=hit_confidence(kink, bool(motion.flights), tracks.width),
+        confidence=hit_confidence(kink, tracks.width),
     )
 
 
