@@ -42,13 +42,14 @@ class Synthesis:
 
 
 @dataclass(frozen=True)
-class _Stem:
-    """Pressure of one object so far."""
+class _Blow:
+    """A voice waiting to be rendered."""
 
-    direct: np.ndarray
-    """float64 [samples] before the room."""
-    heard: np.ndarray
-    """float64 [channels, samples]."""
+    voice: Voice
+    impact: Impact
+    start: int
+    """First sample after the contact."""
+    rng: np.random.Generator
 
 
 def synthesize_impacts(
@@ -79,36 +80,42 @@ def synthesize_impacts(
     samples = max(0, round(scene.duration_s * sample_rate))
     ground = _surface(floor)
     bodies = {body.object.id: body for body in scene.bodies}
-    sums = {key: _Stem(np.zeros(samples), np.zeros((channels, samples))) for key in bodies}
     impacts = sorted(scene.impacts, key=lambda impact: (impact.time_s, impact.id))
-    for index, impact in enumerate(impacts):
-        runtime.step("sound", index, len(impacts))
+    gain = 10.0 ** (output_gain_db / 20.0)
+    blows: dict[str, list[_Blow]] = {key: [] for key in bodies}
+    for impact in impacts:
         _check(impact, bodies)
         start = math.ceil(impact.time_s * sample_rate - 1e-9)
-        if not 0 <= start < samples or impact.impulse_ns <= 0.0:
-            continue
-        offset = max(0.0, start / sample_rate - impact.time_s)
-        rng = generator(seed, impact.id)
-        for voice in impact_voices(impact, bodies, ground, seed, rng):
-            stem = sums[voice.stem]
-            dry = _dry(voice, offset, sample_rate, samples - start, rng)
-            stem.direct[start : start + dry.size] += dry
-            stem.heard[:, start : start + dry.size] += _pan(impact.position[0], channels)[:, None] * dry
-            if acoustics.t60_s > 0.0:
-                levels = _tail_levels(voice, acoustics, sample_rate)
-                add_tail(stem.heard[:, start:], levels, tail_bank(room, sample_rate))
-    runtime.step("sound", len(impacts), len(impacts))
+        if 0 <= start < samples and impact.impulse_ns > 0.0:
+            rng = generator(seed, impact.id)
+            for voice in impact_voices(impact, bodies, ground, seed, rng):
+                blows[voice.stem].append(_Blow(voice, impact, start, rng))
 
-    gain = 10.0 ** (output_gain_db / 20.0)
+    done, total = 0, sum(map(len, blows.values()))
     stems = {}
-    for key, stem in sums.items():
-        add_echoes(stem.heard, stem.direct, acoustics, sample_rate)
-        stems[key] = (gain / FULL_SCALE_PA * stem.heard).astype(np.float32)
-    if room_tone_db is None:
-        stems[ROOM_STEM] = np.zeros((channels, samples), np.float32)
-    else:
-        tone = room_tone(samples, sample_rate, channels, room_tone_db, generator(seed, "room"))
-        stems[ROOM_STEM] = (gain * tone).astype(np.float32)
+    for key, heard_from in blows.items():
+        # One object at a time, in single precision: long clips have hundreds of megabytes a stem.
+        direct = np.zeros(samples, np.float32)
+        stems[key] = heard = np.zeros((channels, samples), np.float32)
+        for blow in heard_from:
+            runtime.step("sound", done, total)
+            done += 1
+            offset = max(0.0, blow.start / sample_rate - blow.impact.time_s)
+            dry = _dry(blow.voice, offset, sample_rate, samples - blow.start, blow.rng)
+            dry *= gain / FULL_SCALE_PA
+            span = slice(blow.start, blow.start + dry.size)
+            direct[span] += dry
+            heard[:, span] += _pan(blow.impact.position[0], channels)[:, None] * dry
+            if acoustics.t60_s > 0.0:
+                levels = _tail_levels(blow.voice, acoustics, sample_rate) * gain / FULL_SCALE_PA
+                add_tail(heard[:, blow.start :], levels, tail_bank(room, sample_rate))
+        add_echoes(heard, direct, acoustics, sample_rate)
+    runtime.step("sound", total, total)
+
+    stems[ROOM_STEM] = np.zeros((channels, samples), np.float32)
+    if room_tone_db is not None:
+        level_db = room_tone_db + output_gain_db
+        stems[ROOM_STEM] += room_tone(samples, sample_rate, channels, level_db, generator(seed, "room"))
     mix = np.zeros((channels, samples), np.float32)
     for wave in stems.values():
         mix += wave

@@ -67,8 +67,8 @@ class Material:
         return self.youngs_pa * self.transverse_ratio
 
 
-_DULL = Texture(0.015, 0.008, 120.0, 2500.0)
-_SOFT = Texture(0.010, 0.035, 60.0, 900.0)
+_DULL = Texture(0.018, 0.008, 120.0, 2500.0)
+_SOFT = Texture(0.015, 0.035, 60.0, 900.0)
 _CRISP = Texture(0.012, 0.012, 500.0, 9000.0)
 
 _TABLE = (
@@ -103,7 +103,7 @@ _TABLE = (
              texture=_SOFT, covering=True),
     Material("fabric", 250.0, 0.5e6, 0.30, 0.25, 0.15, 0.010, "Ashby (felt, carpet)", texture=_SOFT, covering=True),
     Material("flesh", 1050.0, 1e6, 0.49, 0.40, 0.15, 0.050, "Fung (skin and muscle over bone, dynamic)",
-             texture=Texture(0.010, 0.008, 100.0, 2500.0), covering=True),
+             texture=Texture(0.014, 0.008, 100.0, 2500.0), covering=True),
     Material("soil", 1600.0, 30e6, 0.35, 0.15, 0.25, 0.300, "Bowles (firm clay)",
              texture=Texture(0.012, 0.030, 150.0, 3000.0)),
     Material("grass", 1400.0, 8e6, 0.35, 0.25, 0.30, 0.300, "Bowles (soft clay under turf)",

@@ -69,20 +69,28 @@ def click(amplitude_pa: float, duration_s: float, offset_s: float, sample_rate: 
 def texture_noise(
     peak_pa: float, texture: Texture, attack_s: float, offset_s: float, sample_rate: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Band-limited noise that swells over ``attack_s`` and dies with the texture's time constant, float64 [T]."""
-    from scipy.signal import lfilter
+    """Band-limited noise that swells over ``attack_s`` and dies with the texture's time constant, float64 [T].
 
-    length = attack_s + 7.0 * texture.duration_s
-    white = rng.standard_normal(math.ceil(length * sample_rate))
-    low = math.exp(-2 * math.pi * texture.low_hz / sample_rate)
-    high = math.exp(-2 * math.pi * min(texture.high_hz, 0.4 * sample_rate) / sample_rate)
-    band = lfilter([(1.0 - high) ** 2], [1.0, -2 * high, high**2], white)
-    band = lfilter([(1 + low) / 2, -(1 + low) / 2], [1.0, -low], band)
-    time = offset_s + np.arange(white.size) / sample_rate
+    Its band falls by 6 dB an octave below ``low_hz`` and by 12 above ``high_hz``.
+    """
+    length = _fast_length(math.ceil((attack_s + 7.0 * texture.duration_s) * sample_rate))
+    frequency = np.fft.rfftfreq(length, 1.0 / sample_rate)
+    low = frequency / texture.low_hz
+    shape = low / np.sqrt(1.0 + low**2) / (1.0 + (frequency / texture.high_hz) ** 2)
+    # White noise of this spectral density has unit variance over the shape's whole band, whatever the sample rate.
+    band_hz = math.pi / 4 * texture.high_hz
+    white = rng.standard_normal(length) * math.sqrt(sample_rate / 2 / band_hz)
+    noise = np.fft.irfft(np.fft.rfft(white) * shape, length)
+    time = offset_s + np.arange(length) / sample_rate
     envelope = np.exp(-np.maximum(time - attack_s, 0.0) / texture.duration_s)
     envelope *= np.sin(0.5 * math.pi * np.minimum(time / attack_s, 1.0)) ** 2
-    rms = math.sqrt((1 - high) * (1 + high**2) / (1 + high) ** 3)
-    return peak_pa / (3.0 * rms) * band * envelope
+    return peak_pa / 3.0 * noise * envelope
+
+
+def _fast_length(samples: int) -> int:
+    """The next length that Fourier transforms quickly: a power of two, or three quarters of one."""
+    power = 1 << max(4, (samples - 1).bit_length())
+    return power * 3 // 4 if samples <= power * 3 // 4 else power
 
 
 def band_energy(modes: Modes, room: Room, sample_rate: int) -> np.ndarray:

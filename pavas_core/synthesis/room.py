@@ -16,6 +16,7 @@ from pavas_core.errors import PavasError
 
 BAND_CENTRES_HZ = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
 _TAIL_BLOCK = 8192
+_ECHO_BLOCK = 32768
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,18 @@ def find_room(name: str) -> Room:
 
 
 def add_echoes(heard: np.ndarray, direct: np.ndarray, room: Room, sample_rate: int) -> None:
-    """Add the early reflections of ``direct`` [T] to ``heard`` [channels, T] in place.
+    """Add the early reflections of ``direct`` [T] to ``heard`` [channels, T] in place, in blocks as for the tail.
 
     Sample by sample from earlier samples only, so a change never reaches what sounded before it.
     """
-    for delay_s, left, right in room.echoes:
-        delay = round(delay_s * sample_rate)
-        levels = (left, right) if heard.shape[0] == 2 else (0.5 * (left + right),)
-        for channel, level in zip(heard, levels, strict=True):
-            channel[delay:] += level * direct[: max(0, direct.size - delay)]
+    for start in range(0, direct.size, _ECHO_BLOCK):
+        stop = min(start + _ECHO_BLOCK, direct.size)
+        for delay_s, left, right in room.echoes:
+            delay = round(delay_s * sample_rate)
+            levels = (left, right) if heard.shape[0] == 2 else (0.5 * (left + right),)
+            echo = direct[max(0, start - delay) : max(0, stop - delay)]
+            for channel, level in zip(heard, levels, strict=True):
+                channel[stop - echo.size : stop] += np.float32(level) * echo
 
 
 def add_tail(heard: np.ndarray, levels: np.ndarray, bank: np.ndarray) -> None:
@@ -97,11 +101,15 @@ def tail_bank(name: str, sample_rate: int) -> np.ndarray:
 
 
 def room_tone(samples: int, sample_rate: int, channels: int, level_db: float, rng: np.random.Generator) -> np.ndarray:
-    """Faint low-pass noise of ``level_db`` dBFS RMS, float64 [channels, samples]."""
-    from scipy.signal import lfilter
+    """Faint low-pass noise of ``level_db`` dBFS RMS, float32 [channels, samples].
 
-    white = rng.standard_normal((channels, samples))
-    pole = math.exp(-2 * math.pi * 400.0 / sample_rate)
-    soft = lfilter([1.0 - pole], [1.0, -pole], white, axis=1) + 0.02 * white
-    rms = math.sqrt((1 - pole) / (1 + pole) + 0.02**2 + 2 * 0.02 * (1 - pole))
-    return soft * (10.0 ** (level_db / 20.0) / rms)
+    A seamless loop of two to four seconds, far below what an ear follows at this level.
+    """
+    length = 1 << (2 * sample_rate).bit_length()
+    frequency = np.fft.rfftfreq(length, 1.0 / sample_rate)
+    shape = 0.02 + 1.0 / np.sqrt(1.0 + (frequency / 400.0) ** 2)
+    shape[0] = 0.0
+    scale = 10.0 ** (level_db / 20.0) / math.sqrt(float(np.mean(shape**2)))
+    white = rng.standard_normal((channels, length))
+    loop = (scale * np.fft.irfft(np.fft.rfft(white) * shape, length)).astype(np.float32)
+    return np.tile(loop, -(-samples // length))[:, :samples]
