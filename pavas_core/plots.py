@@ -375,18 +375,15 @@ def _draw_spectrogram(canvas: Any, draw: Any, scene: Scene, audio: Audio, box: t
 
 def _levels_db(audio: Audio) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Levels in dB re a full-scale sine [frequencies, times], frequencies in Hz, times in s."""
-    from scipy.signal import ShortTimeFFT
-    from scipy.signal.windows import hann
+    from scipy.signal import stft
 
     mono = audio.waveform.mean(axis=0).astype(np.float64)
     length = min(1024, mono.size // 2)
     if length < 16:
         return np.zeros((0, 0)), np.zeros(0), np.zeros(0)
-    window = hann(length, sym=False)
-    transform = ShortTimeFFT(window, max(1, length // 4), audio.sample_rate)
-    spectra = np.abs(transform.stft(mono)) / (window.sum() / 2)
-    levels = 20 * np.log10(np.maximum(spectra, 10 ** (FLOOR_DB / 20)))
-    return levels, transform.f, transform.t(mono.size)
+    centres_hz, times_s, spectra = stft(mono, audio.sample_rate, "hann", length, length - max(1, length // 4))
+    # two-sided amplitude: a full-scale sine has half of it at either side
+    return 20 * np.log10(np.maximum(2 * np.abs(spectra), 10 ** (FLOOR_DB / 20))), centres_hz, times_s
 
 
 _HEAT = np.array(

@@ -207,6 +207,17 @@ def test_other_things_weigh_more_the_larger_they_are():
     assert unsure.high_kg / unsure.low_kg > masses[2].high_kg / masses[2].low_kg
 
 
+def test_an_uncertain_size_counts_less():
+    things = objects(("object-1", "object"))
+
+    def mass_kg(size_m: float, sigma: float) -> float:
+        return default_masses(things, sizes("assumed", sigma, object_1=size_m)).masses["object-1"].mass_kg
+
+    assert mass_kg(0.9, 0.0) > mass_kg(0.9, 0.5) > mass_kg(0.9, 1.0) > mass_kg(0.15, 0.0)
+    assert mass_kg(0.02, 0.0) < mass_kg(0.02, 0.5) < mass_kg(0.02, 1.0)
+    assert mass_kg(0.9, 0.06) == pytest.approx(mass_kg(0.9, 0.0), rel=0.03)
+
+
 def test_sizes_beyond_the_table_stay_possible():
     things = objects(("object-1", "object"), ("ball-1", "ball"))
     for size in (1e-6, 1e3, math.nan, math.inf):

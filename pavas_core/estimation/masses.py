@@ -199,7 +199,8 @@ def _table_mass(entry: Entry) -> Mass:
 def _ball_mass(size_m: float, velocity: Velocity) -> tuple[Mass, str]:
     """What a ball of that size usually weighs and is made of."""
     balls = [one for one in everyday_objects().values() if one.kind == "ball"]
-    distances = np.abs(np.log([one.size_m / size_m for one in balls if one.size_m]))
+    sizes = np.log([one.size_m for one in balls if one.size_m])
+    distances = np.abs(sizes - _expected_log_size(size_m, velocity, sizes))
     alike = [balls[index] for index in np.flatnonzero(distances <= max(SAME_SIZE, float(distances.min())))]
     alike.sort(key=lambda one: one.mass_kg)
     typical = alike[(len(alike) - 1) // 2]  # the lower: of balls of one size, the heavy ones are rare
@@ -210,7 +211,7 @@ def _ball_mass(size_m: float, velocity: Velocity) -> tuple[Mass, str]:
         alike[0].low_kg / spread,
         min(alike[-1].high_kg * spread, MAX_MASS_KG),
         f"size:{typical.name}",
-        f"A ball {size_m:.2g} m across (scale: {_scale(velocity)}), as usual for: {names}.",
+        f"A ball measured {size_m:.2g} m across (scale: {_scale(velocity)}), as usual for: {names}.",
     )
     return mass, typical.material
 
@@ -218,8 +219,9 @@ def _ball_mass(size_m: float, velocity: Velocity) -> tuple[Mass, str]:
 def _mass_of_size(size_m: float, velocity: Velocity) -> Mass:
     """Mass after the trend of the table's things: mass grows with size to a fitted power."""
     slope, offset, spread = _size_trend()
-    smallest, largest = 0.01, 5.0
-    size_m = min(max(size_m, smallest), largest)
+    sizes = np.log([one.size_m for one in everyday_objects().values() if one.size_m])
+    log_size = _expected_log_size(size_m, velocity, sizes)
+    size_m = math.exp(min(max(log_size, sizes.min()), sizes.max()))
     middle = offset + slope * math.log(size_m)
     sigma = math.hypot(spread, slope * min(velocity.scale_sigma, 1.0))
     mass_kg, low_kg, high_kg = (
@@ -231,8 +233,19 @@ def _mass_of_size(size_m: float, velocity: Velocity) -> Mass:
         low_kg,
         min(high_kg, MAX_MASS_KG),
         "size",
-        f"A thing {size_m:.2g} m across (scale: {_scale(velocity)}) of {density:.0f} kg/m3, as usual at that size.",
+        f"A thing about {size_m:.2g} m across (scale: {_scale(velocity)}) of {density:.0f} kg/m3, usual at that size.",
     )
+
+
+def _expected_log_size(size_m: float, velocity: Velocity, log_sizes: np.ndarray) -> float:
+    """Logarithm of the size to expect where ``size_m`` was measured with an uncertain scale.
+
+    A noisy measurement is drawn towards the usual sizes by the share that the scale's error has in its variance
+    (regression dilution: Fuller, *Measurement Error Models*, 1987); a good one stays as it is.
+    """
+    trust = float(np.var(log_sizes) / (np.var(log_sizes) + min(velocity.scale_sigma, 10.0) ** 2))
+    usual = float(np.mean(log_sizes))
+    return usual + trust * (math.log(size_m) - usual)
 
 
 def _scale(velocity: Velocity) -> str:
