@@ -75,13 +75,12 @@ def make_paths(
 
 def general_motion(width: int) -> Acceleration:
     """Any motion of hands and machines."""
-    limit = _LARGEST_ACCELERATION * width
-    return Acceleration((0.0, 0.0), (limit, limit))
+    return Acceleration((0.0, 0.0), _LARGEST_ACCELERATION * width)
 
 
 def free_flight(gravity_px_s2: float) -> Acceleration:
     """Free fall along the picture's vertical, with room for air, tilt and perspective."""
-    return Acceleration((0.0, gravity_px_s2), (0.12 * gravity_px_s2, 0.12 * gravity_px_s2))
+    return Acceleration((0.0, gravity_px_s2), 0.12 * gravity_px_s2)
 
 
 def cut_at_kinks(path: Path, width: int, frame_s: float, gravity_px_s2: float | None) -> CutPath:

@@ -26,7 +26,7 @@ class Acceleration:
     """What is known beforehand of a piece's acceleration, pixels per second squared, x and y."""
 
     mean: tuple[float, float]
-    sigma: tuple[float, float]
+    sigma: float
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,13 @@ def _costs(
         y = p * w[..., None]
         normal = np.einsum("nki,nkj->nij", d, d)
         right = np.einsum("nki,nkc->nic", d, y)
-        total = np.zeros(len(index))
-        for axis in (0, 1):
-            stiff = 1.0 / prior.sigma[axis] ** 2
-            a, b = normal.copy(), right[..., axis].copy()
-            a[:, 2, 2] += stiff
-            b[:, 2] += stiff * prior.mean[axis]
-            solution = np.linalg.solve(a, b[..., None])[..., 0]
-            residual = y[..., axis] - np.einsum("nki,ni->nk", d, solution)
-            total += np.minimum(residual**2, _CAP).sum(axis=1) + stiff * (solution[:, 2] - prior.mean[axis]) ** 2
+        stiff = 1.0 / prior.sigma**2
+        normal[:, 2, 2] += stiff
+        right[:, 2] += stiff * np.array(prior.mean)
+        solution = np.linalg.solve(normal, right)
+        residual = y - np.einsum("nki,nic->nkc", d, solution)
+        off = solution[:, 2] - np.array(prior.mean)
+        total = np.minimum(residual**2, _CAP).sum(axis=(1, 2)) + stiff * (off**2).sum(axis=1)
         total[t[:, -1] - t[:, 0] > longest_s] = np.inf
         costs[length - 1 :, length - 1] = total
     return costs
@@ -155,47 +153,49 @@ def fit_piece(
     """Place, velocity and acceleration at ``at_s`` ([3, 2]) and their standard errors ([3, 2]) by weighted least squares."""
     d = _design(times_s, at_s) / sigma[:, None]
     y = points / sigma[:, None]
-    values, errors = np.empty((3, 2)), np.empty((3, 2))
-    for axis in (0, 1):
-        stiff = 1.0 / prior.sigma[axis] ** 2
-        normal = d.T @ d
-        normal[2, 2] += stiff
-        right = d.T @ y[:, axis]
-        right[2] += stiff * prior.mean[axis]
-        normal[np.diag_indices(3)] += 1e-12 * np.trace(normal)
-        inverse = np.linalg.inv(normal)
-        values[:, axis] = inverse @ right
-        errors[:, axis] = np.sqrt(np.maximum(np.diag(inverse), 0.0))
-    return values, errors
+    stiff = 1.0 / prior.sigma**2
+    normal, right = d.T @ d, d.T @ y
+    normal[2, 2] += stiff
+    right[2] += stiff * np.array(prior.mean)
+    normal[np.diag_indices(3)] += 1e-12 * np.trace(normal)
+    inverse = np.linalg.inv(normal)
+    errors = np.sqrt(np.maximum(np.diag(inverse), 0.0))
+    return inverse @ right, np.repeat(errors[:, None], 2, axis=1)
 
 
-def _kink_solution(
-    t: np.ndarray, p: np.ndarray, w: np.ndarray, at_s: float, sides: tuple[Acceleration, Acceleration]
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Cost, [5, 2] place, velocities and accelerations on either side, [5, 5] mean covariance, with the kink at ``at_s``."""
-    u = t - at_s
-    late = u > 0
-    d = np.zeros((len(t), 5))
-    d[:, 0] = 1.0
-    d[~late, 1], d[late, 2] = u[~late], u[late]
-    d[~late, 3], d[late, 4] = 0.5 * u[~late] ** 2, 0.5 * u[late] ** 2
-    dw = d * w[:, None]
-    cost, values, covariance = 0.0, np.empty((5, 2)), np.zeros((5, 5))
-    for axis in (0, 1):
-        stiff = np.array([1.0 / side.sigma[axis] ** 2 for side in sides])
-        mean = np.array([side.mean[axis] for side in sides])
-        normal = dw.T @ dw
-        normal[[3, 4], [3, 4]] += stiff
-        # Speeds beyond a thousand picture widths a second are not known beforehand, yet keep a lone side solvable.
-        normal[np.diag_indices(5)] += 1e-10
-        right = dw.T @ (p[:, axis] * w)
-        right[3:] += stiff * mean
-        inverse = np.linalg.inv(normal)
-        values[:, axis] = inverse @ right
-        residual = (p[:, axis] - d @ values[:, axis]) * w
-        cost += float((residual**2).sum() + (stiff * (values[3:, axis] - mean) ** 2).sum())
-        covariance += 0.5 * inverse
-    return cost, values, covariance
+def _kink_solutions(
+    t: np.ndarray,
+    p: np.ndarray,
+    sigma: np.ndarray,
+    at_s: np.ndarray,
+    frame_s: float,
+    sides: tuple[Acceleration, Acceleration],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Costs [T], values [T, 5, 2] (place, velocities and accelerations on either side) and covariances [T, 5, 5].
+
+    One for each of the times ``at_s`` [T] of the kink.
+    """
+    u = t[None, :] - at_s[:, None]
+    early, late = np.minimum(u, 0.0), np.maximum(u, 0.0)
+    d = np.stack([np.ones_like(u), early, late, 0.5 * early**2, 0.5 * late**2], axis=-1)
+    # A picture taken within a quarter of a frame of the kink is blurred over both sides.
+    w = np.where(np.abs(u) < 0.25 * frame_s, 0.4, 1.0) / sigma
+    d = d * w[..., None]
+    y = p[None] * w[..., None]
+    stiff = np.array([1.0 / side.sigma**2 for side in sides])
+    mean = np.array([side.mean for side in sides])
+    normal = np.einsum("tni,tnj->tij", d, d)
+    normal[:, [3, 4], [3, 4]] += stiff
+    # Weak enough to say nothing, this keeps a side with a single sample solvable.
+    normal[:, range(5), range(5)] += 1e-10
+    right = np.einsum("tni,tnc->tic", d, y)
+    right[:, 3:] += stiff[:, None] * mean
+    covariances = np.linalg.inv(normal)
+    values = covariances @ right
+    residual = y - np.einsum("tni,tic->tnc", d, values)
+    off = values[:, 3:] - mean
+    costs = (residual**2).sum(axis=(1, 2)) + (stiff[:, None] * off**2).sum(axis=(1, 2))
+    return costs, values, covariances
 
 
 def smooth_cost(times_s: np.ndarray, points: np.ndarray, sigma: np.ndarray, flight: Acceleration | None) -> float:
@@ -211,7 +211,7 @@ def smooth_cost(times_s: np.ndarray, points: np.ndarray, sigma: np.ndarray, flig
         stiff = np.zeros(order + 1)
         if flight is not None:
             y = y - 0.5 * flight.mean[axis] * u**2
-            stiff[2] = 1.0 / (0.5 * flight.sigma[axis] * span**2) ** 2
+            stiff[2] = 1.0 / (0.5 * flight.sigma * span**2) ** 2
         dw = d * w[:, None]
         solution = np.linalg.lstsq(
             np.vstack([dw, np.diag(np.sqrt(stiff))]), np.concatenate([y * w, np.zeros(order + 1)]), rcond=None
@@ -235,27 +235,20 @@ def fit_kink(
     other's samples. The time is searched between the samples next to the cut, half a frame beyond included. ``flight``
     is what the samples would be without a kink, None for any smooth motion.
     """
-    w = 1.0 / sigma
-    low, high = times_s[split - 1], times_s[split]
     margin = 0.5 * frame_s
-    grid = np.linspace(low - margin, high + margin, _TIMES)
-    costs = np.empty(_TIMES)
-    for i, at in enumerate(grid):
-        # A picture taken within a quarter of a frame of the kink is blurred over both sides.
-        near = np.abs(times_s - at) < 0.25 * frame_s
-        weights = np.where(near, 0.4 * w, w)
-        costs[i] = _kink_solution(times_s, points, weights, float(at), sides)[0]
+    grid = np.linspace(times_s[split - 1] - margin, times_s[split] + margin, _TIMES)
+    costs = _kink_solutions(times_s, points, sigma, grid, frame_s, sides)[0]
     pick = int(np.argmin(costs))
     at_s = float(grid[pick])
-    step = grid[1] - grid[0]
+    step = float(grid[1] - grid[0])
     if 0 < pick < _TIMES - 1:
-        bend = costs[pick - 1] - 2 * costs[pick] + costs[pick + 1]
-        if bend > 1e-12:
-            at_s += float(np.clip(0.5 * (costs[pick - 1] - costs[pick + 1]) / bend, -0.5, 0.5) * step)
+        curve = float(costs[pick - 1] - 2 * costs[pick] + costs[pick + 1])
+        if curve > 1e-12:
+            at_s += float(np.clip(0.5 * (costs[pick - 1] - costs[pick + 1]) / curve, -0.5, 0.5)) * step
     close = grid[costs < costs.min() + 1.0]
-    sigma_s = max(0.5 * float(close.max() - close.min()), 0.5 * float(step))
-    near = np.abs(times_s - at_s) < 0.25 * frame_s
-    cost, values, covariance = _kink_solution(times_s, points, np.where(near, 0.4 * w, w), at_s, sides)
+    sigma_s = max(0.5 * float(close.max() - close.min()), 0.5 * step)
+    solved = _kink_solutions(times_s, points, sigma, np.array([at_s]), frame_s, sides)
+    cost, values, covariance = float(solved[0][0]), solved[1][0], solved[2][0]
     variance = covariance[1, 1] + covariance[2, 2] - 2 * covariance[1, 2]
     first, _ = fit_piece(times_s[:split], points[:split], sigma[:split], at_s, sides[0])
     second, _ = fit_piece(times_s[split:], points[split:], sigma[split:], at_s, sides[1])
