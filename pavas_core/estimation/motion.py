@@ -54,8 +54,8 @@ def detect_motion(clip: Clip, *, max_objects: int = 8, runtime: Runtime | None =
     """Find what moves in a clip, apart from the camera, shadows, flicker and things waving in place.
 
     Returns at most ``max_objects`` objects in order of appearance, with their tracks on ``ObjectSet.tracks``. Ids are
-    ``ball-1`` for round compact bodies and ``object-1`` for others. An empty set means that nothing moves. Coordinates
-    are continuous pixels of the displayed picture: the centre of the first pixel is (0.5, 0.5).
+    ``ball-1`` for round compact bodies and ``object-1`` for others. An empty set means that nothing moves. Pixels are
+    addressed by their centres: the first is (0, 0); boxes are edges, so they span 0 to width.
 
     Raises MediaError when the clip has fewer than two frames.
     """
@@ -227,9 +227,10 @@ def _rate(times_s: np.ndarray) -> float:
 
 
 def _full_size(pose: np.ndarray, sx: float, sy: float) -> np.ndarray:
-    """A pose of analysis pixels as one of displayed pixels."""
+    """A pose of analysis pixels (edges whole) as one of displayed pixels (centres whole)."""
     scale = np.array([sx, sy])
-    return np.hstack([pose[:, :2] * scale[:, None] / scale[None, :], (pose[:, 2] * scale)[:, None]])
+    linear = pose[:, :2] * scale[:, None] / scale[None, :]
+    return np.hstack([linear, (pose[:, 2] * scale + linear @ [0.5, 0.5] - 0.5)[:, None]])
 
 
 def _track_set(tracks: tuple[Track, ...], analysis: _Analysis, clip: Clip) -> TrackSet:
@@ -256,7 +257,7 @@ def _track(object_id: str, body: Body, analysis: _Analysis, width: int, height: 
         boxes[o.frame] = np.clip(
             [o.box[0] * sx, o.box[1] * sy, o.box[2] * sx, o.box[3] * sy], 0, [width, height, width, height]
         )
-        centroids[o.frame] = o.centroid[0] * sx, o.centroid[1] * sy
+        centroids[o.frame] = o.centroid[0] * sx - 0.5, o.centroid[1] * sy - 0.5
         area[o.frame] = o.area * sx * sy
         if before is not None and before.frame == o.frame - 1:
             step = o.flow
