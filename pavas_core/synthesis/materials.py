@@ -12,6 +12,8 @@ Values are mid-range figures of the cited handbooks, rounded. Sources by tag:
 * ``Fung``: Y. C. Fung, *Biomechanics: Mechanical Properties of Living Tissues* (1993).
 * ``Bowles``: J. E. Bowles, *Foundation Analysis and Design* (5th ed., 1996), tables 2-7 and 2-8 (soils).
 
+Textures have no handbook: their levels and bands are our judgement (docs/modal-engine.md).
+
 The loss factor is tan(delta) of the internal friction model of Klatzky, Pai & Krotkov, "Perception of material from
 contact sounds" (Presence 9, 2000): a mode at ``f`` decays at ``pi f tan(delta)`` per second.
 """
