@@ -145,8 +145,8 @@ def _judge(
     )
     both = flight if before.ballistic and after.ballistic else None
     kink = fit_kink(times[index], path.points[index], path.sigma[index], split, sides, frame_s, both)
-    flying = any(p.ballistic and p.last - p.first + 1 >= _FLIGHT_SAMPLES for p in (before, after))
-    kink = replace(kink, flying=flying)
+    flown, flies = (p.ballistic and p.last - p.first + 1 >= _FLIGHT_SAMPLES for p in (before, after))
+    kink = replace(kink, flown=flown, flies=flies)
     limits = [
         kink.jump / max(_LEAST_JUMP * width, 1e-9),
         kink.jump / max(_SIGMAS * kink.sigma, 1e-9),
@@ -174,8 +174,8 @@ def hit_confidence(kink: Kink, width: int) -> float:
     same_way = cosine > 0.85 and min(fast, slow) > 0.15 * max(fast, slow)
     if same_way or clear < 4.0:
         return 0.2
-    started = fast < 0.15 * slow
-    if kink.flying:
+    started = fast < 0.15 * slow and not kink.flown
+    if kink.flown or kink.flies:
         pushed_up = kink.before[1] > 0.3 * fast and cosine < 0.3 and kink.after[1] < kink.before[1]
         if started or (sharp < 4.0 and not pushed_up):
             return 0.3 + 0.15 * strength

@@ -48,8 +48,10 @@ class Kink:
     """Distance in standard errors by which the sides miss each other."""
     bend: float
     """Largest speed that the acceleration on either side makes up within one frame, pixels per second."""
-    flying: bool = False
-    """Free flight leads to it or follows it."""
+    flown: bool = False
+    """Free flight leads to it."""
+    flies: bool = False
+    """Free flight follows it."""
 
     @property
     def jump(self) -> float:

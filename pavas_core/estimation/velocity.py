@@ -13,7 +13,7 @@ from pavas_core.estimation.breaks import CutPath, cut_at_kinks, hit_confidence, 
 from pavas_core.estimation.fits import Kink
 from pavas_core.estimation.scale import Flight, Scale
 from pavas_core.physics.names import find_objects
-from pavas_core.physics.types import MAX_SPEED_MPS, Break, ObjectSet, Track, TrackSet, Velocity, VelocitySet
+from pavas_core.physics.types import GRAVITY_MPS2, MAX_SPEED_MPS, Break, ObjectSet, Track, TrackSet, Velocity, VelocitySet
 from pavas_core.physics.validate import check_factor, check_length_m
 from pavas_core.runtime import Runtime
 
@@ -76,11 +76,13 @@ def planar_velocity(
     for i, motion in enumerate(motions):
         runtime.step("Measuring velocity", count + i, 2 * count)
         own = scales.agree(list(motion.flights))
-        gravity = own[0] if own is not None else None
-        if motion.reliable and gravity is not None:
-            motion = _look_again(motion, tracks, gravity, time_scale)
-            own = scales.agree(list(motion.flights)) or own
         scale = given or _scale(motion, sizes, own, scene_gravity, tracks.width, time_scale)
+        if motion.reliable and (own is not None or scale.source in ("metres_per_pixel", "known_size")):
+            gravity = own[0] if own is not None else GRAVITY_MPS2 * time_scale**2 / scale.metres_per_px
+            motion = _look_again(motion, tracks, gravity, time_scale)
+            if own is not None and scale.source == "gravity":
+                own = scales.agree(list(motion.flights)) or own
+                scale = _scale(motion, sizes, own, scene_gravity, tracks.width, time_scale)
         velocities.append(_velocity(motion, tracks, scale, time_scale))
         notes.append(f"{motion.track.object_id}: scale from {scale.reason}, {100 * scale.sigma:.0f} % standard error.")
     runtime.step("Measuring velocity", 2 * count, 2 * count)
