@@ -58,6 +58,7 @@ class Detection:
     centroid: tuple[float, float]
     """Contrast-weighted, continuous coordinates (a pixel's centre is at +0.5)."""
     area: float
+    """Square pixels, a blurred or half covered pixel counting by its share."""
     colour: np.ndarray
     """float [3] mean colour inside."""
     contrast: float
@@ -269,7 +270,7 @@ def find_regions(canvas: Canvas, index: int, background: Background, recent: np.
         h, w = d.mask.shape
         owner[d.y0 : d.y0 + h, d.x0 : d.x0 + w][d.mask] = i
     parts = _regions(image, still, recent_difference, recent_excess, fast, background, inside, _MAX_PARTS, found, owner)
-    large = [d for d in found if d.fast * d.area > 60]
+    large = [d for d in found if d.fast * d.area > 60 and (d.roundness < _PART_ROUNDNESS or d.aspect > 2.0)]
     return found + parts + _round_parts(image, recent_difference, fast, inside, large, owner)
 
 
@@ -442,7 +443,7 @@ def measure(
     major, minor = np.sqrt(half + radius), np.sqrt(max(half - radius, 1e-3))
     roundness = min(1.0, area / (4.0 * np.pi * major * minor))
     return Detection(
-        x, y, region, (cx, cy), area, colour, full, float(fast[y : y + h, x : x + w][region].mean()), shadow, border,
+        x, y, region, (cx, cy), total, colour, full, float(fast[y : y + h, x : x + w][region].mean()), shadow, border,
         float(roundness), float(major / minor),
     )  # fmt: skip
 
