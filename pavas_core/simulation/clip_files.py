@@ -11,6 +11,7 @@ from pavas_core.audio import Audio
 from pavas_core.runtime import Runtime
 from pavas_core.simulation.simulate import SimulatedClip
 from pavas_core.video.atomic import replacing
+from pavas_core.video.limiter import limit
 
 
 def write_clip(
@@ -24,7 +25,8 @@ def write_clip(
 ) -> Path:
     """Render ``sim`` to an H.264 file, compressed as its filming says unless ``crf`` or ``preset`` do.
 
-    Every picture is stamped with its time of the truth. Odd sizes lose a row or column, as yuv420p asks for. The file
+    Every picture is stamped with its time of the truth. Odd sizes lose a row or column, as yuv420p asks for. Sound over
+    -1 dBFS is limited, which ``sound_of`` never is. The file
     appears whole or not at all; raises MediaError where the folder is missing or cannot be written.
     """
     import av
@@ -51,7 +53,7 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if voice is not None:
-            audio = sound_of(sim)
+            audio, _ = limit(sound_of(sim))
             frames = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio.waveform), format="fltp", layout="stereo")
             frames.sample_rate, frames.pts = audio.sample_rate, 0
             frames.time_base = Fraction(1, audio.sample_rate)

@@ -38,7 +38,11 @@ class Piece:
             rates.append((d00 * (p - q)) / span + d10 * v + d11 * w)
         if not self.start_s <= time_s <= self.end_s:
             rates = [0.0, 0.0, 0.0] if time_s > self.end_s else rates
-        return (values[0], values[1], values[2]), (rates[0], rates[1], rates[2])
+        return _three(values), _three(rates)
+
+
+def _three(values: list[float]) -> Coordinates:
+    return float(values[0]), float(values[1]), float(values[2])
 
 
 STILL: Coordinates = (0.0, 0.0, 0.0)
@@ -51,7 +55,7 @@ class Path:
 
     def __init__(self, pieces: list[Piece], offset: tuple[float, float], plan: Plan) -> None:
         self.pieces = pieces
-        self.offset = offset
+        self.offset = float(offset[0]), float(offset[1])
         self.plan = plan
 
     def coordinates(self, time_s: float) -> tuple[Coordinates, Coordinates]:

@@ -62,6 +62,10 @@ class Solid:
     calm_s: float = 0.0
 
     def __post_init__(self) -> None:
+        # drawn numbers come as NumPy scalars, which are slow here and leak into the truth
+        self.vertices = tuple((float(u), float(v)) for u, v in self.vertices)
+        for name in ("radius", "x", "y", "angle", "vx", "vy", "spin", "release_s", "rigidity_kg"):
+            setattr(self, name, float(getattr(self, name)))
         self.reach = max(math.hypot(u, v) for u, v in self.vertices) + self.radius
 
     @property

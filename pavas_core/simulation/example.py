@@ -57,7 +57,7 @@ def _basketball() -> Actor:
 
 
 def _steel_ball() -> Actor:
-    model = make_body("ball", "steel", 1.1, 1.0)
+    model = make_body("ball", "steel", 0.6, 1.0)
     look = Look(model.vertices, model.radius, "plain", _STEEL, _STEEL, 4, turns=False)
     return _free("steel ball", model, 1.3, -0.1, look, vx=0.04, release_s=2.35)
 
@@ -86,7 +86,7 @@ def _hammer() -> Actor:
     pivot_x = 1.86 + reach
     # at angle 0 the arm is level and the head just touches the block
     pivot = (pivot_x, _FLOOR_Y - 0.30 - b - radius)
-    blows = [(0.75, 1.0, 0.20), (1.95, 1.05, 0.19), (3.35, 0.95, 0.19), (4.0, 0.6, 0.17), (4.85, 1.1, 0.18)]
+    blows = [(0.75, 0.8, 0.30), (1.9, 0.95, 0.28), (3.35, 0.85, 0.30), (4.05, 0.5, 0.25), (4.95, 1.0, 0.27)]
 
     def at(angle: float) -> Coordinates:
         return (pivot[0] + 0.04 * angle, pivot[1] - 0.03 * angle, angle)

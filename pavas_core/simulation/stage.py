@@ -234,7 +234,8 @@ def contact_law(stage: Stage, seed: int) -> Restitution:
             elif (first.path or second.path) and not (first.free or second.free):
                 e = stage.tool_restitution
             mu = catalogue.friction(first.material, second.material)
-            drawn[key] = min(0.92, max(0.0, e * rng.uniform(0.85, 1.15))), mu * rng.uniform(0.7, 1.1)
+            bounce = min(0.92, max(0.0, e * rng.uniform(0.85, 1.15)))
+            drawn[key] = float(bounce), float(mu * rng.uniform(0.7, 1.1))
         return drawn[key]
 
     return law
