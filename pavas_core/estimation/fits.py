@@ -1,9 +1,9 @@
 """Piecewise polynomial fits of a planar path: where it is smooth, and where its velocity jumps.
 
-A path is cut by optimal partitioning (Killick et al. 2012 without the pruning, since pieces are short): the sum of squared
-residuals of a constant-acceleration fit a piece, plus a price a cut and a price a dropped sample, is least. Cuts are then
-judged one by one with a fit on either side that share their place at an unknown time: a cut stays when the velocity
-jumps by more than noise and the smooth motion around it explain.
+A path is cut by optimal partitioning (Jackson et al. 2005; pieces are short, so nothing needs pruning): the sum of
+squared residuals of a constant-acceleration fit a piece, plus a price a cut and a price a dropped sample, is least.
+Cuts are then judged one by one with a fit on either side that share their place at an unknown time: a cut stays when
+the velocity jumps by more than noise and the smooth motion around it explain.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def cut_path(
 ) -> list[Piece]:
     """Smooth pieces of a path [N], [N, 2] with noise ``sigma`` [N]; single samples between them may be dropped.
 
-    Where ``flight`` (free fall) is known each piece is either such a flight, for which two samples suffice, or any other
-    motion, which must be worth GENERAL_PRICE more.
+    Where ``flight`` (free fall) is known each piece is either such a flight, for which two samples suffice, or any
+    other motion, which must be worth GENERAL_PRICE more.
     """
     count = len(times_s)
     costs = _costs(times_s, points, sigma, general, 1.2, 3)
@@ -152,7 +152,7 @@ def cut_path(
 def fit_piece(
     times_s: np.ndarray, points: np.ndarray, sigma: np.ndarray, at_s: float, prior: Acceleration
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Place, velocity and acceleration at ``at_s`` ([3, 2]) and their standard errors ([3, 2]) by weighted least squares."""
+    """Place, velocity and acceleration at ``at_s`` ([3, 2]) and standard errors ([3, 2]) by weighted least squares."""
     d = _design(times_s, at_s) / sigma[:, None]
     y = points / sigma[:, None]
     stiff = 1.0 / prior.sigma**2

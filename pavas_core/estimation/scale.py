@@ -91,7 +91,7 @@ def _apart(flights: list[Flight]) -> list[Flight]:
 
 
 def agree(flights: list[Flight]) -> tuple[float, float, int] | None:
-    """Gravity in pixels per second squared, its relative standard error and how many flights say so; None where none do.
+    """Gravity in pixels per second squared, its relative standard error and how many flights say so; None without any.
 
     The value is the one that most flights, weighted by certainty, agree on within their errors and a tenth.
     """

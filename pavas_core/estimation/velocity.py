@@ -13,7 +13,16 @@ from pavas_core.estimation.breaks import CutPath, cut_at_kinks, hit_confidence, 
 from pavas_core.estimation.fits import Kink
 from pavas_core.estimation.scale import Flight, Scale
 from pavas_core.physics.names import find_objects
-from pavas_core.physics.types import GRAVITY_MPS2, MAX_SPEED_MPS, Break, ObjectSet, Track, TrackSet, Velocity, VelocitySet
+from pavas_core.physics.types import (
+    GRAVITY_MPS2,
+    MAX_SPEED_MPS,
+    Break,
+    ObjectSet,
+    Track,
+    TrackSet,
+    Velocity,
+    VelocitySet,
+)
 from pavas_core.physics.validate import check_factor, check_length_m
 from pavas_core.runtime import Runtime
 

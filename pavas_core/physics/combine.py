@@ -10,6 +10,7 @@ from pavas_core.errors import PhysicsError
 from pavas_core.physics.contacts import Event, approach_mps, find_events
 from pavas_core.physics.types import (
     Body,
+    Break,
     Contact,
     Impact,
     MassSet,
@@ -21,6 +22,7 @@ from pavas_core.physics.types import (
 )
 from pavas_core.physics.validate import check_mass
 
+Vector = tuple[float, float, float]
 _STOPPED = 0.2
 """Of the speed before a contact: with less than this left a body has stopped."""
 
@@ -28,9 +30,10 @@ _STOPPED = 0.2
 def combine_physics(objects: ObjectSet, tracks: TrackSet, masses: MassSet, velocities: VelocitySet) -> Scene:
     """The physics of one clip: every object with its mass and motion, and every contact.
 
-    An impact's energy loss is max(0, sum over both bodies of m/2 (v_pre^2 - v_post^2)) (PAVAS, section 4.1); its impulse
-    is the mass (of two tracked bodies the reduced one) times the change of normal speed. Ids are the object's id and the
-    impact's number, ``ball-1@3``. Raises PhysicsError for an object without mass or velocity and for impossible masses.
+    An impact's energy loss is max(0, sum over both bodies of m/2 (v_pre^2 - v_post^2)) (PAVAS, section 4.1); its
+    impulse is the mass (of two tracked bodies the reduced one) times the change of normal speed. Ids are the object's
+    id and the impact's number, ``ball-1@3``. Raises PhysicsError for an object without mass or velocity and for
+    impossible masses.
     """
     by_id = {one.object_id: one for one in velocities.velocities}
     bodies = []
@@ -73,10 +76,11 @@ def _impact(
     time_s, position = at.time_s, at.position_px
     if mate is not None:
         other = kilograms[mate.object_id]
-        loss += _kinetic_j(other, mate.at.pre_mps) - _kinetic_j(other, mate.at.post_mps)
+        mate_after = _after(mate, at, mass / other)
+        loss += _kinetic_j(other, mate.at.pre_mps) - _kinetic_j(other, mate_after)
         mass = mass * other / (mass + other)
         before = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
-        after = max(0.0, float(np.subtract(at.post_mps, mate.at.post_mps) @ normal))
+        after = max(0.0, float(np.subtract(at.post_mps, mate_after) @ normal))
         weights = np.array([1.0 / max(one.sigma_s, 1e-4) ** 2 for one in (at, mate.at)])
         time_s = float((weights @ [at.time_s, mate.at.time_s]) / weights.sum())
         position = tuple(np.add(at.position_px, mate.at.position_px) / 2)
@@ -103,7 +107,15 @@ def _impact(
     )
 
 
-def _kinetic_j(mass_kg: float, velocity_mps: tuple[float, float, float]) -> float:
+def _after(mate: Event, at: Break, mass_ratio: float) -> Vector:
+    """Velocity of the other body after a contact: measured, or else from the conservation of momentum."""
+    if mate.at.pre_mps != mate.at.post_mps:
+        return mate.at.post_mps
+    x, y, z = np.subtract(mate.at.pre_mps, mass_ratio * np.subtract(at.post_mps, at.pre_mps))
+    return float(x), float(y), float(z)
+
+
+def _kinetic_j(mass_kg: float, velocity_mps: Vector) -> float:
     return 0.5 * mass_kg * float(np.dot(velocity_mps, velocity_mps))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,10 @@ LEAST_WIDTHS_S = 0.08
 """The same in picture widths per second, where metres are a guess."""
 SEPARATE_S = 0.06
 """Breaks of one object closer than this are one contact."""
+LIKE_SIZE = 3.0
+"""Of two bodies of more unlike size the small one meets a part of the large one, whose motion is not the whole's."""
+DRIVING = 0.3
+"""Share of a body's gain of speed that whatever kicked it must have moved with."""
 REACH = 0.35
 """How far apart two boxes may be and still touch, as a fraction of the smaller body's side."""
 
@@ -29,7 +33,7 @@ class Event:
     object_id: str
     at: Break
     partner: Event | None = None
-    """The other body's break, where two tracked bodies met."""
+    """The other body's break, where two tracked bodies met; without a change of velocity where none was measured."""
 
 
 def find_events(tracks: TrackSet, velocities: dict[str, Velocity], time_scale: float) -> list[Event]:
@@ -41,7 +45,7 @@ def find_events(tracks: TrackSet, velocities: dict[str, Velocity], time_scale: f
         strong = [b for b in velocity.breaks if _is_contact(b, velocity, tracks.width, time_scale)]
         single += [Event(object_id, b) for b in _apart(strong, max(SEPARATE_S, 1.2 * frame_s))]
     single = _without_jerks(single, by_id, tracks, velocities, frame_s)
-    return sorted(_paired(single, by_id, tracks, frame_s), key=lambda e: e.at.time_s)
+    return sorted(_paired(single, by_id, tracks, velocities, frame_s), key=lambda e: e.at.time_s)
 
 
 def approach_mps(at: Break) -> tuple[np.ndarray, float, float]:
@@ -98,8 +102,7 @@ def box_at(track: Track, times_s: np.ndarray, time_s: float) -> np.ndarray | Non
 
 def touching(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether two boxes overlap or nearly do."""
-    sides = [float(np.sqrt(max((b[2] - b[0]) * (b[3] - b[1]), 1.0))) for b in (first, second)]
-    room = REACH * min(sides)
+    room = REACH * min(_side(first), _side(second))
     return bool(
         first[0] - room < second[2]
         and second[0] - room < first[2]
@@ -134,7 +137,9 @@ def _without_jerks(
     return [event for event in events if not shakes(event)]
 
 
-def _paired(events: list[Event], by_id: dict[str, Track], tracks: TrackSet, frame_s: float) -> list[Event]:
+def _paired(
+    events: list[Event], by_id: dict[str, Track], tracks: TrackSet, velocities: dict[str, Velocity], frame_s: float
+) -> list[Event]:
     """Join the breaks of two bodies that met; drop one of two that are the same thing seen twice."""
     left = sorted(events, key=lambda e: -e.at.confidence)
     done: list[Event] = []
@@ -154,11 +159,64 @@ def _paired(events: list[Event], by_id: dict[str, Track], tracks: TrackSet, fram
             mate = min(opposite, key=lambda m: abs(m.at.time_s - event.at.time_s))
             left.remove(mate)
             done.append(Event(event.object_id, event.at, mate))
-        elif event.at.confidence >= LEAST_CONFIDENCE:
+            continue
+        pusher = _pusher(event, by_id, tracks, velocities, frame_s)
+        if event.at.confidence >= LEAST_CONFIDENCE or (pusher is not None and _drives(event, pusher)):
             for twin in mates:
                 left.remove(twin)
-            done.append(event)
+            done.append(Event(event.object_id, event.at, pusher))
     return done
+
+
+def _pusher(
+    event: Event, by_id: dict[str, Track], tracks: TrackSet, velocities: dict[str, Velocity], frame_s: float
+) -> Event | None:
+    """The tracked body on the side that the push came from, if one of like size touches there."""
+    box = box_at(by_id[event.object_id], tracks.times_s, event.at.time_s)
+    change = _change(event)[:2]
+    if box is None or not np.linalg.norm(change) > 0:
+        return None
+    centre = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+    spot = centre - 0.5 * _side(box) * change / float(np.linalg.norm(change))
+    for object_id, track in by_id.items():
+        other = None if object_id == event.object_id else box_at(track, tracks.times_s, event.at.time_s)
+        if other is None or object_id not in velocities or not touching(box, other):
+            continue
+        if not 1 / LIKE_SIZE < _side(other) / _side(box) < LIKE_SIZE:
+            continue
+        if not _inside(spot, other, REACH * _side(box)):
+            continue
+        speed = _before(velocities[object_id], event.at.time_s, frame_s)
+        if speed is not None:
+            return Event(object_id, replace(event.at, pre_mps=speed, post_mps=speed, position_px=event.at.position_px))
+    return None
+
+
+def _drives(event: Event, mate: Event) -> bool:
+    """Whether the other body moved along the push fast enough to be its cause."""
+    change = _change(event)
+    along = float(np.dot(mate.at.pre_mps, change)) / float(np.linalg.norm(change))
+    return along > DRIVING * float(np.linalg.norm(change))
+
+
+def _before(velocity: Velocity, time_s: float, frame_s: float) -> tuple[float, float, float] | None:
+    """Velocity of a body in the last whole interval before ``time_s``."""
+    if velocity.vector_mps is None:
+        return None
+    known = np.isfinite(velocity.vector_mps).all(axis=1)
+    early = np.flatnonzero(known & (velocity.times_s < time_s - 0.4 * frame_s) & (velocity.times_s > time_s - 0.15))
+    if not len(early):
+        return None
+    x, y, z = (float(v) for v in velocity.vector_mps[early[-1]])
+    return x, y, z
+
+
+def _inside(spot: np.ndarray, box: np.ndarray, room: float) -> bool:
+    return bool(box[0] - room < spot[0] < box[2] + room and box[1] - room < spot[1] < box[3] + room)
+
+
+def _side(box: np.ndarray) -> float:
+    return float(np.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 1.0)))
 
 
 def _meets(first: np.ndarray | None, second: np.ndarray | None) -> bool:
