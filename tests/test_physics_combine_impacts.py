@@ -1,0 +1,179 @@
+"""Breaks of velocity become impacts: contact, partner, impulse, energy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pavas_core.errors import PhysicsError
+from pavas_core.estimation.velocity import planar_velocity
+from pavas_core.physics.combine import combine_physics
+from pavas_core.physics.types import (
+    Break,
+    Mass,
+    MassSet,
+    MovingObject,
+    ObjectSet,
+    Scene,
+    TrackSet,
+    Velocity,
+    VelocitySet,
+)
+from pavas_core.physics.validate import check_scene
+from tests.planar_tracks import bounces, make_track, make_tracks, sampled
+
+TIMES_S = np.arange(0, 2, 1 / 30)
+MIDDLES_S = (TIMES_S[1:] + TIMES_S[:-1]) / 2
+
+
+def _tracks(*centres: tuple[float, float]) -> TrackSet:
+    """Bodies 40 pixels wide that stay around their centres."""
+    return make_tracks(
+        TIMES_S,
+        *(
+            make_track(f"ball-{i}", np.tile(np.array(c, float), (len(TIMES_S), 1)), 40.0)
+            for i, c in enumerate(centres, 1)
+        ),
+    )
+
+
+def _break(time_s: float, pre: tuple[float, float], post: tuple[float, float], confidence: float = 0.9) -> Break:
+    return Break(time_s, 0.004, (320.0, 180.0), (*pre, 0.0), (*post, 0.0), 0.05, confidence)
+
+
+def _velocity(object_id: str, *breaks: Break, free: bool = True) -> Velocity:
+    vector = np.zeros((len(MIDDLES_S), 3), np.float32)
+    for one in sorted(breaks, key=lambda b: b.time_s):
+        vector[one.time_s < MIDDLES_S] = one.post_mps
+    if breaks:
+        vector[breaks[0].time_s > MIDDLES_S] = breaks[0].pre_mps
+    return Velocity(
+        object_id, MIDDLES_S, np.linalg.norm(vector, axis=1), vector, None, breaks, 0.005, "gravity", 0.05, 0.2, free
+    )
+
+
+def _scene(tracks: TrackSet, *velocities: Velocity, masses: tuple[float, ...] = (0.5, 0.25)) -> Scene:
+    objects = tuple(MovingObject(v.object_id, "ball") for v in velocities)
+    kilograms = {v.object_id: Mass(m, m, m, "manual") for v, m in zip(velocities, masses, strict=False)}
+    return combine_physics(
+        ObjectSet(objects, tracks.width, tracks.height, tracks.duration_s),
+        tracks,
+        MassSet(kilograms, {"ball-1": "rubber"}),
+        VelocitySet(velocities),
+    )
+
+
+def test_a_bounce_keeps_its_speeds_energy_and_impulse() -> None:
+    scene = _scene(_tracks((320, 180)), _velocity("ball-1", _break(1.0, (1.0, 4.0), (1.0, -3.0))))
+    (impact,) = check_scene(scene).impacts
+    assert (impact.id, impact.contact, impact.partner, impact.surface) == ("ball-1@1", "bounce", None, "unknown")
+    assert impact.normal == (0.0, -1.0, 0.0)
+    assert (impact.pre_normal_mps, impact.post_normal_mps) == pytest.approx((4.0, 3.0))
+    assert impact.impulse_ns == pytest.approx(0.5 * 7.0)
+    assert impact.energy_loss_j == pytest.approx(0.25 * (17 - 10))
+    assert impact.position == pytest.approx((0.5, 0.5))
+    assert scene.bodies[0].object.material == "rubber"
+
+
+def test_a_kick_that_gains_energy_loses_none_but_has_an_impulse() -> None:
+    scene = _scene(_tracks((320, 180)), _velocity("ball-1", _break(1.0, (0.0, 2.0), (1.0, -6.0))))
+    (impact,) = scene.impacts
+    assert impact.energy_loss_j == 0.0
+    assert impact.impulse_ns == pytest.approx(0.5 * 8.0, rel=0.02)
+
+
+def test_two_bodies_that_meet_make_one_collision() -> None:
+    tracks = _tracks((300, 180), (340, 180))
+    first = _velocity("ball-1", _break(1.0, (2.0, 0.0), (0.5, 0.0)))
+    second = _velocity("ball-2", _break(1.01, (0.0, 0.0), (3.0, 0.0), confidence=0.35))
+    (impact,) = _scene(tracks, first, second).impacts
+    assert (impact.contact, impact.object_id, impact.partner) == ("collision", "ball-1", "ball-2")
+    assert (impact.pre_normal_mps, impact.post_normal_mps) == pytest.approx((2.0, 2.5))
+    reduced = 0.5 * 0.25 / 0.75
+    assert impact.impulse_ns == pytest.approx(reduced * 4.5)
+    assert impact.energy_loss_j == pytest.approx(max(0.0, 0.25 * (4 - 0.25) - 0.125 * 9))
+    assert 1.0 <= impact.time_s <= 1.01
+
+
+def test_breaks_at_one_time_far_apart_are_two_impacts() -> None:
+    tracks = _tracks((100, 180), (540, 180))
+    first = _velocity("ball-1", _break(1.0, (0.0, 2.0), (0.0, -1.0)))
+    second = _velocity("ball-2", _break(1.0, (0.0, 5.0), (0.0, -4.0)))
+    assert [i.partner for i in _scene(tracks, first, second).impacts] == [None, None]
+
+
+def test_a_jerk_of_the_picture_hits_nothing() -> None:
+    tracks = _tracks((100, 180), (540, 180))
+    change = _break(1.0, (0.0, 0.0), (3.0, 1.0))
+    assert _scene(tracks, _velocity("ball-1", change), _velocity("ball-2", change)).impacts == ()
+
+
+def test_one_thing_tracked_twice_sounds_once() -> None:
+    tracks = _tracks((300, 180), (304, 182))
+    change = _break(1.0, (0.0, 3.0), (0.0, -2.0))
+    assert len(_scene(tracks, _velocity("ball-1", change), _velocity("ball-2", change)).impacts) == 1
+
+
+def test_resting_and_doubtful_breaks_make_no_impact() -> None:
+    tracks = _tracks((320, 180))
+    weak = _break(0.5, (0.0, 0.1), (0.0, -0.05))
+    doubtful = _break(1.0, (0.0, 3.0), (0.0, -2.0), confidence=0.4)
+    assert _scene(tracks, _velocity("ball-1", weak, doubtful)).impacts == ()
+
+
+def test_breaks_that_crowd_together_are_one_contact() -> None:
+    crowd = [_break(1.0, (0.0, 3.0), (0.0, -2.0)), _break(1.03, (0.0, 1.0), (0.0, -1.0))]
+    (impact,) = _scene(_tracks((320, 180)), _velocity("ball-1", *crowd)).impacts
+    assert impact.time_s == 1.0
+
+
+def test_landing_catch_and_strike_are_told_apart() -> None:
+    tracks = _tracks((320, 180))
+    landing = _velocity("ball-1", _break(1.0, (0.0, 3.0), (0.0, 0.0)))
+    caught = _velocity("ball-1", _break(1.0, (3.0, 0.5), (0.0, 0.0)))
+    held = _velocity("ball-1", _break(1.0, (0.0, 3.0), (0.0, -0.5)), free=False)
+    assert [_scene(tracks, v).impacts[0].contact for v in (landing, caught, held)] == ["landing", "catch", "strike"]
+
+
+def test_a_kicked_body_at_rest_has_the_foot_for_partner() -> None:
+    tracks = _tracks((320, 180), (285, 180))
+    ball = _velocity("ball-1", _break(1.0, (0.0, 0.0), (6.0, 0.0), confidence=0.4))
+    vector = np.zeros((len(MIDDLES_S), 3), np.float32)
+    vector[:, 0] = 4.0
+    foot = Velocity("ball-2", MIDDLES_S, vector[:, 0], vector, None, (), 0.005, "gravity", 0.05, 0.2)
+    (impact,) = _scene(tracks, ball, foot, masses=(0.4, 4.0)).impacts
+    assert impact.partner == "ball-2"
+    assert impact.pre_normal_mps == pytest.approx(4.0)
+    # Momentum: the foot is slowed by 6 m/s x 0.4 / 4.
+    assert impact.energy_loss_j == pytest.approx(max(0.0, 2.0 * (16 - 3.4**2) - 0.2 * 36))
+    still = Velocity("ball-2", MIDDLES_S, 0 * vector[:, 0], 0 * vector, None, (), 0.005, "gravity", 0.05, 0.2)
+    assert _scene(tracks, ball, still, masses=(0.4, 4.0)).impacts == ()
+
+
+def test_masses_and_velocities_must_be_there() -> None:
+    tracks = _tracks((320, 180))
+    objects = ObjectSet((MovingObject("ball-1", "ball"),), 640, 360, 2.0)
+    velocity = VelocitySet((_velocity("ball-1"),))
+    with pytest.raises(PhysicsError, match="mass for ball-1"):
+        combine_physics(objects, tracks, MassSet({}), velocity)
+    with pytest.raises(PhysicsError, match="velocity for ball-1"):
+        combine_physics(objects, tracks, MassSet({"ball-1": Mass(1, 1, 1, "manual")}), VelocitySet(()))
+    with pytest.raises(PhysicsError, match="ball-1"):
+        combine_physics(objects, tracks, MassSet({"ball-1": Mass(-1, -1, -1, "manual")}), velocity)
+
+
+def test_from_tracks_to_impacts_the_energy_loss_is_that_of_the_bounces() -> None:
+    path, events = bounces(height_m=1.0, restitution=0.7, floor_m=1.4, duration_s=1.6)
+    times_s = np.arange(0, 1.6, 1 / 30)
+    points = sampled(path, times_s, 240.0, 0.01) + np.random.default_rng(0).normal(0, 0.4, (len(times_s), 2))
+    tracks = make_tracks(times_s, make_track("ball-1", points, 30.0))
+    objects = ObjectSet((MovingObject("ball-1", "ball"),), 640, 360, tracks.duration_s)
+    mass = MassSet({"ball-1": Mass(0.6, 0.6, 0.6, "manual")})
+    scene = check_scene(combine_physics(objects, tracks, mass, planar_velocity(tracks, objects)))
+    strong = [e for e in events if e[1] > 1.0]
+    for time_s, before, after in strong:
+        impact = min(scene.impacts, key=lambda i: abs(i.time_s - time_s))
+        assert abs(impact.time_s - time_s) < 0.01
+        assert impact.energy_loss_j == pytest.approx(0.3 * (before**2 - after**2), rel=0.25)
+    losses = [i.energy_loss_j for i in scene.impacts[: len(strong)]]
+    assert losses == sorted(losses, reverse=True)
