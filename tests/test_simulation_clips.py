@@ -233,7 +233,7 @@ def test_dataset_writes_clips_with_sound_and_truth(tmp_path):
 def test_example_is_a_small_silent_clip_with_all_its_impacts(tmp_path):
     path = write_example(tmp_path)
     assert path.stat().st_size < 700_000
-    scene = load_scene(path.with_suffix(".json"))
+    scene = load_scene(tmp_path / "truth" / "example.json")
     names = Counter(impact.object_id for impact in scene.impacts if impact.pre_normal_mps > 0.3)
     assert names["hammer-1"] == 5
     assert names["basketball-1"] >= 6
