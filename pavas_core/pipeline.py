@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from pavas_core.runtime import Runtime
 if TYPE_CHECKING:
     from pavas_core.synthesis.engine import Synthesis
     from pavas_core.video.clip import Clip
+
+log = logging.getLogger("pavas")
 
 GENERIC_NAMES = (NAMELESS, "ball")
 """What the motion detector calls things."""
@@ -75,7 +78,9 @@ def estimate_scene(clip: Clip, options: PhysicsOptions | None = None, runtime: R
     )
     masses = masses_from_text(options.masses, objects, velocities)
     scene = combine_physics(objects, tracks, masses, velocities)
-    scene, _, _ = apply_prompt(scene, options.prompt)
+    scene, _, unused = apply_prompt(scene, options.prompt)
+    if unused:
+        log.warning("The prompt's words %s name no material or shape and are not used.", ", ".join(unused))
     return apply_edits(scene, options.edits)
 
 
