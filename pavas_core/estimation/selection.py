@@ -12,7 +12,8 @@ _JOIN_S = 0.8
 _REST_S = 3.0
 _JOIN_COST = 1.2
 _ROUND = 0.82
-_PROMINENCE = 0.1
+_PROMINENCE = 0.15
+_SHADOW_CONTRAST = 60.0
 _RUN_STEPS = 3
 _MOST_TRAILS = 120
 
@@ -40,13 +41,13 @@ class Body:
         self.shadow = float(np.median([o.shadow for o in seen]))
         clear = [o for o in seen if not (o.border or o.by_template or o.held)] or seen
         clear_areas = np.array([o.area for o in clear])
-        steady = float(np.median(np.abs(np.log(clear_areas / np.median(clear_areas))))) < 0.3
+        steady = float(np.median(np.abs(np.log(clear_areas / np.median(clear_areas))))) < 0.4
         self.round = (
             steady
             and float(np.median([o.roundness for o in clear])) > _ROUND
-            and float(np.percentile([o.aspect for o in clear], 40)) < 1.7
+            and float(np.percentile([o.aspect for o in clear], 25)) < 1.7
         )
-        """Round and compact most of the time."""
+        """Round and compact, at least where it is slow enough not to be drawn out by motion blur."""
 
     @property
     def first(self) -> Observation:
@@ -207,8 +208,11 @@ def _moves(body: Body, frame_rate: float) -> bool:
     # A large body partly out of the picture keeps its centroid; its pixels still flow.
     run = _flow_run(body)
     cut = float(np.mean([o.border for o in body.observations])) > 0.3
-    least = 0.1 if cut else 0.3
-    return body.side > 12 and body.extent >= max(3.0, least * body.side) and run > max(8.0, 0.3 * body.side)
+    if body.side <= 12 or run <= max(8.0, 0.3 * body.side):
+        return False
+    if cut:
+        return body.extent >= max(3.0, 0.1 * body.side)
+    return body.extent >= max(3.0, 0.3 * body.side) and _run(body) >= 0.15 * body.side
 
 
 def _merge_twins(bodies: list[Body]) -> list[Body]:
@@ -444,6 +448,7 @@ def _together(shadow: Body, other: Body) -> bool:
     if len(common) < 0.6 * len(shadow.frames) or len(common) < 4:
         return False
     x, y = shadow.points[ia, 0], other.points[ib, 0]
-    if np.ptp(y) < 2.0:
+    faint = float(np.median([o.contrast for o in shadow.observations])) < _SHADOW_CONTRAST
+    if np.ptp(y) < 2.0 or (faint and other.weight() > shadow.weight()):
         return True
     return float(np.corrcoef(x, y)[0, 1]) > 0.8
