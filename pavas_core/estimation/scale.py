@@ -15,6 +15,7 @@ TYPICAL_WIDTH_M = 2.5
 TYPICAL_SIGMA = 0.9
 _WIDTHS_M = (0.12, 80.0)
 _SHORTEST_S = 0.13
+_SHORTEST_ALONE_S = 0.28
 _TILT_SIGMA = 0.04
 """Of gravity not lying in the picture plane, perspective and air, relative."""
 
@@ -93,7 +94,8 @@ def _apart(flights: list[Flight]) -> list[Flight]:
 def agree(flights: list[Flight]) -> tuple[float, float, int] | None:
     """Gravity in pixels per second squared, its relative standard error and how many flights say so; None without any.
 
-    The value is the one that most flights, weighted by certainty, agree on within their errors and a tenth.
+    The value is the one that most flights, weighted by certainty, agree on within their errors and a tenth. A short
+    flight that no other one confirms says nothing: hands and paws move like that.
     """
     if not flights:
         return None
@@ -103,6 +105,8 @@ def agree(flights: list[Flight]) -> tuple[float, float, int] | None:
     near = np.abs(np.log(values[:, None] / values[None, :])) < 0.1 + 1.5 * (sigmas / values)[:, None]
     best = int(np.argmax((near * weights[:, None]).sum(axis=0)))
     same = near[:, best]
+    if same.sum() == 1 and flights[best].end_s - flights[best].start_s < _SHORTEST_ALONE_S:
+        return None
     logs, w = np.log(values[same]), weights[same]
     mean = float((w * logs).sum() / w.sum())
     spread = (

@@ -221,7 +221,7 @@ def _velocity(motion: _Motion, tracks: TrackSet, scale: Scale, time_scale: float
         scale_source=scale.source,
         scale_sigma=scale.sigma,
         size_m=_diameter_px(motion.side_px) * scale.metres_per_px if motion.side_px > 0 else None,
-        free=bool(motion.flights),
+        free=scales.agree(list(motion.flights)) is not None,
     )
 
 
