@@ -114,6 +114,7 @@ class CameraTracker:
         import cv2
 
         points = self._key_points
+        assert self._key is not None
         if len(points) < _MIN_POINTS:
             self._key_points = _features(gray) if len(points) == 0 else points
             return (self._last.copy(), 1.0) if len(points) == 0 else self._by_phase(gray)

@@ -14,7 +14,7 @@ class FlowField:
     def __init__(self) -> None:
         import cv2
 
-        self._solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._solver.setFinestScale(1)
         self._gray: np.ndarray | None = None
         self.field: np.ndarray | None = None
@@ -25,8 +25,10 @@ class FlowField:
         import cv2
 
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        gray = cv2.resize(gray, (gray.shape[1] // 2, gray.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        self.field = None if self._gray is None else self._solver.calc(self._gray, gray, None)
+        gray = np.asarray(cv2.resize(gray, (gray.shape[1] // 2, gray.shape[0] // 2), interpolation=cv2.INTER_AREA))
+        self.field = (
+            None if self._gray is None else self._solver.calc(self._gray, gray, np.zeros((*gray.shape, 2), np.float32))
+        )
         self._gray = gray
 
     def restart(self) -> None:

@@ -158,7 +158,7 @@ def _clean_plate(canvas: Canvas, image: np.ndarray) -> np.ndarray:
                 inside = canvas.valid[i]
                 if inside is not None:
                     other[cv2.erode(inside, np.ones((9, 9), np.uint8)) == 0] = 0
-        other = cv2.morphologyEx(other, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        other = np.asarray(cv2.morphologyEx(other, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.uint8)
         regions, labels, stats, _ = cv2.connectedComponentsWithStats(other, connectivity=8)
         for i in range(1, regions):
             x, y, w, h, area = (int(v) for v in stats[i])
@@ -236,8 +236,8 @@ def _match_light(
     if np.abs(gain[:3] - 1.0).max() < 0.008:
         return image if backwards else reference
     if backwards:
-        return cv2.multiply(image, tuple(1.0 / gain))
-    return cv2.multiply(reference, tuple(gain))
+        return np.asarray(cv2.multiply(image, 1.0 / gain))
+    return np.asarray(cv2.multiply(reference, gain))
 
 
 def find_regions(canvas: Canvas, index: int, background: Background, recent: np.ndarray) -> list[Detection]:
@@ -339,7 +339,8 @@ def _regions(
     import cv2
 
     mask = (excess > 0).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc), np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     order = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= _MIN_AREA]
     order.sort(key=lambda i: -stats[i, cv2.CC_STAT_AREA])

@@ -290,7 +290,8 @@ class Linker:
         """Follow compact bodies back from where they were first seen alone, through frames ``start`` onwards."""
         trails = [t for t in (*self.active, *self.finished) if t.first_template is not None and t.compact()]
         for trail in trails:
-            first = trail.observations[0]
+            first, template = trail.observations[0], trail.first_template
+            assert template is not None
             if not start < first.frame < start + len(images) or first.border or len(trail.observations) < 5:
                 continue
             misses, added = 0, list[Observation]()
@@ -300,7 +301,7 @@ class Linker:
                 mirrored = [replace(o, frame=-o.frame) for o in seen[-3:]]
                 gap = seen[-1].frame - frame
                 found = _search(
-                    trail.first_template, np.array(seen[-1].world), _pace(mirrored), gap, images[frame - start],
+                    template, np.array(seen[-1].world), _pace(mirrored), gap, images[frame - start],
                     detections[frame - start], to_world, seen[-1],
                 ) if gap <= 3 else None  # fmt: skip
                 if found is None:

@@ -188,7 +188,7 @@ def _process(
         size = np.ceil(places.max((0, 1))).astype(int) - low
         shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]]])
         to_canvas = [camera.compose(shift, r) for r in relative]
-        images, valid = [], []
+        images, valid = list[np.ndarray](), list[np.ndarray | None]()
         for i, affine in enumerate(to_canvas):
             runtime.check_cancelled()
             warp = affine.copy()

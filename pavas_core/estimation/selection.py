@@ -415,7 +415,9 @@ def _merge_observations(parts: list[Observation]) -> Observation:
     weights = np.array([o.area for o in whole])
     weights = weights / weights.sum()
     moving = [o for o in fresh if o.flow is not None and o.area > 0.03 * largest.area]
-    flow = max(moving, key=lambda o: float(np.hypot(*o.flow)) * o.area**0.25).flow if moving else None
+    flow = (
+        max(moving, key=lambda o: float(np.linalg.norm(o.flow or (0.0, 0.0))) * o.area**0.25).flow if moving else None
+    )
     world = weights @ np.array([o.world for o in whole])
     centroid = weights @ np.array([o.centroid for o in whole])
     return replace(
