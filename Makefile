@@ -4,7 +4,7 @@
 #   make test                  lint, type check and run the tests
 # PYTHON=/path/to/python uses an environment you already have; nothing is installed into it.
 
-CLIP ?= examples/example.mp4
+CLIP ?= workflows/clips/example.mp4
 OUT ?= out
 
 ifdef PYTHON

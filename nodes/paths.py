@@ -9,7 +9,7 @@ from pathlib import Path
 from pavas_core.errors import MediaError
 
 EXAMPLE_PREFIX = "[example] "
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parent.parent / "workflows" / "clips"
 
 
 def example_names(suffix: str) -> list[str]:

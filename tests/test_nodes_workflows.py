@@ -101,10 +101,11 @@ def test_the_example_it_opens_comes_with_the_pack():
         if node["class_type"] == "PavasLoadVideo"
     )
     assert name == "[example] example.mp4"
-    assert (WORKFLOWS.parent / "examples" / "example.mp4").is_file()
+    assert (WORKFLOWS / "clips" / "example.mp4").is_file()
 
 
-def test_no_other_json_is_offered_as_a_template():
-    """ComfyUI lists every JSON file directly in folders of these names."""
-    for name in ("example_workflows", "example", "examples", "workflow"):
-        assert not list((WORKFLOWS.parent / name).glob("*.json"))
+def test_no_folder_hides_the_templates():
+    """ComfyUI serves the first of these folders that it finds in a pack as the templates' folder."""
+    assert not [
+        name for name in ("example_workflows", "example", "examples", "workflow") if (WORKFLOWS.parent / name).exists()
+    ]

@@ -70,7 +70,7 @@ def facts(sim: SimulatedClip) -> dict[str, Any]:
 def write_example(folder: str | Path, runtime: Runtime | None = None) -> Path:
     """Render the example clip into ``folder`` (example.mp4, without sound) and its truth into ``truth/``; its path.
 
-    The truth lies apart because ComfyUI takes every JSON file of an ``examples`` folder for a workflow template.
+    The truth lies apart because ComfyUI takes every JSON file of some folders for a workflow template.
     """
     sim = example_clip()
     path = write_clip(sim, _made(folder) / f"{EXAMPLE_NAME}.mp4", crf=EXAMPLE_CRF, preset="slow", runtime=runtime)

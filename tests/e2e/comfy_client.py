@@ -20,8 +20,6 @@ from typing import Any
 
 START_LIMIT_S = 180
 RUN_LIMIT_S = 300
-PACK_FOLDER = "PAVAS Físik 音"
-"""The name the pack gets in ``custom_nodes``: a space and letters outside ASCII."""
 
 
 @dataclass
@@ -139,15 +137,16 @@ class JsonSocket:
 
 
 class ComfyServer:
-    """A ComfyUI of its own, with the pack linked in and its folders below ``base``."""
+    """A ComfyUI of its own, with the pack linked in as ``folder`` and its other folders below ``base``."""
 
-    def __init__(self, checkout: Path, python: str, pack: Path, base: Path):
+    def __init__(self, checkout: Path, python: str, pack: Path, base: Path, folder: str):
         self.base = base
+        self.folder = folder
         self._pack = pack
         self.files_at_start = self.files_of_pack()
         for name in ("custom_nodes", "input", "output", "models", "user", "temp"):
             (base / name).mkdir(parents=True, exist_ok=True)
-        (base / "custom_nodes" / PACK_FOLDER).symlink_to(pack, target_is_directory=True)
+        (base / "custom_nodes" / folder).symlink_to(pack, target_is_directory=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -190,7 +189,7 @@ class ComfyServer:
         """Every file in the pack's own folders, Python's caches apart."""
         return {
             path
-            for folder in ("nodes", "web", "workflows", "examples", "pavas_core")
+            for folder in ("nodes", "web", "workflows", "pavas_core")
             for path in (self._pack / folder).rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         }

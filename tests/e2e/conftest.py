@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,13 +35,27 @@ def _python(checkout: Path) -> str:
     )
 
 
-@pytest.fixture(scope="session")
-def comfy(tmp_path_factory):
-    """The running server."""
+def _server(base: Path, folder: str) -> Iterator[ComfyServer]:
     checkout = _checkout()
-    server = ComfyServer(checkout, _python(checkout), PACK, tmp_path_factory.mktemp("comfy base ü"))
+    server = ComfyServer(checkout, _python(checkout), PACK, base, folder)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def comfy(tmp_path_factory):
+    """The running server; the pack's folder there has a space and letters outside ASCII in its name."""
+    yield from _server(tmp_path_factory.mktemp("comfy base ü"), "PAVAS Físik 音")
+
+
+@pytest.fixture(scope="session")
+def comfy_web(tmp_path_factory):
+    """The same with the plain folder name, for what ComfyUI serves over the web.
+
+    aiohttp's static routes, which ComfyUI uses for every pack's web folder and templates, never match a folder
+    name that needs quoting in a URL.
+    """
+    yield from _server(tmp_path_factory.mktemp("comfy web"), "ComfyUI-PAVAS")
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_quick_start_makes_a_video_that_sounds_at_its_impacts(comfy, quick_start
     physics = quick_start.add("PavasSavePhysics", scene=[editor, 0], filename_prefix="e2e/first")
     run = run_all(comfy, quick_start)
     path = saved(comfy, quick_start, run)
-    example = comfy.base / "custom_nodes" / "PAVAS Físik 音" / "examples" / "example.mp4"
+    example = comfy.base / "custom_nodes" / comfy.folder / "workflows" / "clips" / "example.mp4"
     assert video_packets(path) == video_packets(example), "the pictures are copied untouched"
 
     scene = json.loads((comfy.base / "output" / run.outputs[physics]["text"][0]).read_text())
@@ -220,7 +220,7 @@ def make_long_clip(path: Path) -> None:
 
 def test_files_that_are_no_video_are_refused_in_one_sentence(comfy, quick_start):
     folder = comfy.base / "input"
-    example = comfy.base / "custom_nodes" / "PAVAS Físik 音" / "examples" / "example.mp4"
+    example = comfy.base / "custom_nodes" / comfy.folder / "workflows" / "clips" / "example.mp4"
     (folder / "text.mp4").write_text("this is not a video\n" * 50)
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "cut short.mp4").write_bytes(example.read_bytes()[:2000])

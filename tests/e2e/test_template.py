@@ -11,26 +11,25 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import Browser, chromium
-from tests.e2e.comfy_client import PACK_FOLDER
 
 
 @pytest.fixture(params=["canvas", "vue nodes"])
-def page(request, comfy, tmp_path):
+def page(request, comfy_web, tmp_path):
     """The frontend with the template open, in either way of drawing nodes."""
     program = chromium()
     if program is None:
         pytest.skip("no Chromium on the path")
     settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": request.param == "vue nodes"}
     for name, value in settings.items():
-        assert comfy.post(f"/settings/{name}", value)[0] == 200
+        assert comfy_web.post(f"/settings/{name}", value)[0] == 200
     browser = Browser(program, tmp_path / "profile")
     try:
-        browser.open(f"http://127.0.0.1:{comfy.port}/")
+        browser.open(f"http://127.0.0.1:{comfy_web.port}/")
         browser.wait_for("Boolean(window.app?.graph && window.LiteGraph?.registered_node_types?.PavasLoadVideo)")
         browser.run("new Promise(resolve => setTimeout(resolve, 3000))")
         browser.press("Escape")
         browser.press("Escape")
-        url = f"/api/workflow_templates/{urllib.parse.quote(PACK_FOLDER)}/quick_start.json"
+        url = f"/api/workflow_templates/{comfy_web.folder}/quick_start.json"
         browser.run(
             f"fetch('{url}').then(reply => reply.json())"
             ".then(graph => window.app.loadGraphData(graph, true, true, 'quick_start'))"
@@ -44,17 +43,17 @@ def page(request, comfy, tmp_path):
         browser.close()
 
 
-def test_the_template_equals_its_api_twin_and_runs(comfy, page, quick_start):
+def test_the_template_equals_its_api_twin_and_runs(comfy_web, page, quick_start):
     exported = page.run("window.app.graphToPrompt().then(prompt => prompt.output)")
     for node in exported.values():
         if node["class_type"] == "PreviewAny":
             node["inputs"].pop("preview", None)  # older frontends send what the node shows
     assert exported == quick_start
 
-    known = set(comfy.get("/history"))
+    known = set(comfy_web.get("/history"))
     page.run("window.app.queuePrompt(0, 1)")
     page.wait_for(f"fetch('/history').then(r => r.json()).then(h => Object.keys(h).length > {len(known)})", 180)
-    history = comfy.get("/history")
+    history = comfy_web.get("/history")
     (prompt_id,) = set(history) - known
     assert history[prompt_id]["status"]["status_str"] == "success", history[prompt_id]["status"]["messages"][-1]
     page.run("new Promise(resolve => setTimeout(resolve, 3000))")
@@ -65,7 +64,7 @@ def test_the_template_equals_its_api_twin_and_runs(comfy, page, quick_start):
     query = urllib.parse.urlencode(
         {"filename": video["filename"], "subfolder": video["subfolder"], "type": video["type"]}
     )
-    with urllib.request.urlopen(f"http://127.0.0.1:{comfy.port}/view?{query}", timeout=30) as reply:
+    with urllib.request.urlopen(f"http://127.0.0.1:{comfy_web.port}/view?{query}", timeout=30) as reply:
         assert reply.headers["Content-Type"].startswith("video/")
 
 
