@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pavas_core.errors import Cancelled, PavasError, PhysicsError
 from pavas_core.runtime import Runtime
-from pavas_core.synthesis.engine import synthesize_impacts
+from pavas_core.synthesis.engine import ROOM_TONE_DB, synthesize_impacts
 from pavas_core.synthesis.materials import MATERIALS
 from pavas_core.synthesis.voices import contact_texture
 from tests.synthesis_scenes import make_body, make_impact, make_scene
@@ -166,7 +166,7 @@ def test_stems_add_up_to_the_mix_and_room_tone_is_apart(channels):
         make_impact(cup, 0.2),
         make_impact(spoon, 0.4, contact="collision", partner=cup.object.id, surface="ceramic"),
     ]
-    made = synthesize_impacts(make_scene([cup, spoon], impacts), channels=channels)
+    made = synthesize_impacts(make_scene([cup, spoon], impacts), channels=channels, room_tone_db=ROOM_TONE_DB)
     assert list(made.stems) == [cup.object.id, spoon.object.id, "room"]
     total = sum(stem.waveform.astype(float) for stem in made.stems.values())
     assert np.abs(total - made.mix.waveform).max() < 1e-6
@@ -253,12 +253,12 @@ def test_other_sample_rates_sound_the_same():
     assert spread.max() < 1.0
 
 
-def test_scene_without_contact_is_room_tone():
-    made = synthesize_impacts(make_scene([make_body()], [], 2.0))
+def test_scene_without_contact_is_silent_or_the_room_tone_asked_for():
+    assert not synthesize_impacts(make_scene([make_body()], [], 2.0)).mix.waveform.any()
+    made = synthesize_impacts(make_scene([make_body()], [], 2.0), room_tone_db=ROOM_TONE_DB)
     tone = made.mix.waveform
     assert np.array_equal(tone, made.stems["room"].waveform)
     assert 20 * math.log10(np.sqrt(np.mean(tone.astype(float) ** 2))) == pytest.approx(-74.0, abs=0.5)
-    assert not synthesize_impacts(make_scene([], []), room_tone_db=None).mix.waveform.any()
 
 
 def test_stereo_follows_the_picture_gently():

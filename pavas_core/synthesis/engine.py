@@ -26,6 +26,7 @@ from .voices import Voice, generator, impact_voices
 FULL_SCALE_PA = 28.3
 """Sound pressure at 1 m that is 0 dBFS: 0.5 kg of unknown stuff at 2 m/s onto concrete peaks at -12 dBFS."""
 ROOM_TONE_DB = -74.0
+"""A quiet room's level, for those who ask for room tone; by default there is silence between impacts."""
 ROOM_STEM = "room"
 _AUDIBLE_PA = FULL_SCALE_PA * 10.0 ** (-105.0 / 20.0)
 
@@ -61,13 +62,13 @@ def synthesize_impacts(
     room: str = "small",
     floor: str = "unknown",
     output_gain_db: float = 0.0,
-    room_tone_db: float | None = ROOM_TONE_DB,
+    room_tone_db: float | None = None,
     runtime: Runtime | None = None,
 ) -> Synthesis:
     """The sound of all impacts of ``scene`` that fall within its duration.
 
     ``floor`` says what an ``unknown`` surface is: a material key or words like ``wooden floor``. ``room`` is ``dry``,
-    ``small`` or ``large``. ``room_tone_db`` is the level of the faint noise in the stem ``room`` (None: silence).
+    ``small`` or ``large``. ``room_tone_db`` is the level of a faint noise in the stem ``room``, such as ROOM_TONE_DB (None: silence).
     ``seed`` varies strike positions, textures and the grain of floors, never the physics. Raises PavasError for an
     impossible setting and PhysicsError for an impact that lacks its object or a number.
     """
