@@ -68,7 +68,7 @@ def synthesize_impacts(
     """The sound of all impacts of ``scene`` that fall within its duration.
 
     ``floor`` says what an ``unknown`` surface is: a material key or words like ``wooden floor``. ``room`` is ``dry``,
-    ``small`` or ``large``. ``room_tone_db`` is the level of a faint noise in the stem ``room``, such as ROOM_TONE_DB (None: silence).
+    ``small`` or ``large``. ``room_tone_db`` is a faint noise in the stem ``room`` (None: silence).
     ``seed`` varies strike positions, textures and the grain of floors, never the physics. Raises PavasError for an
     impossible setting and PhysicsError for an impact that lacks its object or a number.
     """
