@@ -68,7 +68,10 @@ def test_the_template_equals_its_api_twin_and_runs(comfy_web, page, quick_start)
         assert reply.headers["Content-Type"].startswith("video/")
 
 
-def test_no_node_lies_on_another(page):
+def test_no_node_lies_on_another(request, comfy_web, page):
+    version = comfy_web.get("/system_stats")["system"]["comfyui_version"]
+    if "vue" in request.node.name and version.startswith("0.3."):
+        pytest.skip("the early Vue nodes of ComfyUI 0.3 give nodes other sizes than the saved ones")
     boxes = json.loads(
         page.run(
             "JSON.stringify(window.app.graph._nodes.map("
