@@ -39,7 +39,7 @@ class Synthesis:
 
     mix: Audio
     stems: dict[str, Audio]
-    """By object id, and ``room`` for the room tone; their sum is the mix."""
+    """By object id, and ``room`` where room tone was asked for; their sum is the mix."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,9 @@ def synthesize_impacts(
         add_echoes(heard, direct, acoustics, sample_rate)
     runtime.step("sound", total, total)
 
-    stems[ROOM_STEM] = np.zeros((channels, samples), np.float32)
     if room_tone_db is not None:
         level_db = room_tone_db + output_gain_db
-        stems[ROOM_STEM] += room_tone(samples, sample_rate, channels, level_db, generator(seed, "room"))
+        stems[ROOM_STEM] = room_tone(samples, sample_rate, channels, level_db, generator(seed, "room"))
     mix = np.zeros((channels, samples), np.float32)
     for wave in stems.values():
         mix += wave
