@@ -65,7 +65,7 @@ class PavasSynthesizeImpacts(io.ComfyNode):
                     "stems",
                     display_name="stems",
                     is_output_list=True,
-                    tooltip="A list with one sound an object and one of the room; together they are the mix.",
+                    tooltip="A list with one sound an object; together they are the mix.",
                 ),
                 io.String.Output(
                     "stem_names", display_name="stem names", is_output_list=True, tooltip="The object of each stem."
