@@ -20,7 +20,8 @@ _UPWARD = -0.2
 """Tools are swung down, across or forward; lifting one ends abruptly too, without a contact."""
 _RUN_UP = 0.3
 _FINE_S = 0.05
-"""Frames closer than this show a swing in more than one interval."""
+"""Frames closer than this show a swing in more than one interval; between wider ones a tool is swung, or lifted again,
+within one, and neither its run-up nor its rest can be asked for."""
 _RESUMED = 0.4
 _REPEATED = 0.03
 """No flow at all, and then motion that goes on, is a repeated picture, not a contact."""
@@ -80,11 +81,14 @@ def _blow_in(times_s: np.ndarray, flow: np.ndarray, speed: np.ndarray, i: int, w
         return None
     lost = s - then
     frame_s = float(times_s[i + 1] - times_s[i])
+    fine = frame_s < _FINE_S
     past = [float(v @ along) for v in flow[max(0, i - 3) : i - 1] if np.isfinite(v).all()]
-    later = [float(v @ along) for v in flow[i + 2 : i + 4] if np.isfinite(v).all()]
-    if past and (past[-1] - s > _MOST_EARLIER * lost or (frame_s < _FINE_S and max(past) < _RUN_UP * s)):
+    later = [float(v @ along) for v in flow[i + 2 : i + (4 if fine else 3)] if np.isfinite(v).all()]
+    if fine and past and (past[-1] - s > _MOST_EARLIER * lost or max(past) < _RUN_UP * s):
         return None
-    if later and (then - later[0] > _MOST_EARLIER * lost or -min(later) > _WOUND_UP * s):
+    if fine and later and then - later[0] > _MOST_EARLIER * lost:
+        return None
+    if later and -min(later) > _WOUND_UP * s:
         return None
     if later and speed[i + 1] < _REPEATED * s and later[0] > _RESUMED * s:
         return None
