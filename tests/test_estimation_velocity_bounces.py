@@ -125,6 +125,22 @@ def test_a_hammer_is_heard_where_its_flow_stops() -> None:
     assert velocity.scale_source == "assumed"
 
 
+@pytest.mark.parametrize("centre_share", [0.7, 0.05], ids=["whole tool", "limb"])
+def test_a_tool_in_full_view_strikes_with_all_of_itself(centre_share: float) -> None:
+    times_s = np.arange(0, 3, 1 / 30)
+    phase = times_s % 1.0
+    # Lift, swing, rest on what was struck.
+    lift, swing = np.sin(np.pi / 2 * phase / 0.6) ** 2, 1 - ((phase - 0.6) / 0.2) ** 2
+    angle = -1.4 * np.select([phase < 0.6, phase < 0.8], [lift, swing], 0.0)
+    head = 200 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    points = 250 + centre_share * head + np.random.default_rng(3).normal(0, 5.0, (90, 2))
+    tracks = make_tracks(times_s, make_track("object-1", points, 90.0, flow=30 * np.diff(head, axis=0)))
+    velocity = planar_velocity(tracks).velocities[0]
+    assert not velocity.free
+    hits = [b.time_s for b in velocity.breaks if b.confidence >= 0.5]
+    np.testing.assert_allclose(hits, [0.8, 1.8, 2.8] if centre_share > 0.5 else [], atol=0.04)
+
+
 def test_known_size_and_its_refusals() -> None:
     times_s = np.arange(0, 1, 1 / 30)
     points = np.stack([100 + 220 * times_s, np.full_like(times_s, 200)], axis=1)

@@ -30,6 +30,14 @@ _SMOOTH_S = 0.1
 _FLOW_SIGMA = 0.25
 """Of the flow of an object's fast pixels, relative."""
 _STEADY = 0.25
+_SAME_S = 0.1
+"""A kink and a blow this close are one contact."""
+_SURE = 0.5
+"""Confidence of a kink that needs no blow to confirm it."""
+_FOLLOWS = 0.5
+"""Of the speed of a blow: how much of it the centre shares before, and may differ by afterwards."""
+_RIGID = 0.05
+"""Of the speed of a blow: flow that differs less from the centre's motion says nothing more than the centre does."""
 _KNOWN_SIZE_SIGMA = 0.05
 _POOLED_SIGMA = 0.25
 """Added where an object takes the scale of another one: they may be at different depths."""
@@ -200,13 +208,8 @@ def _velocity(motion: _Motion, tracks: TrackSet, scale: Scale, time_scale: float
     vector[:, :2] = px * factor
     vector[np.isfinite(px).all(axis=1), 2] = 0.0
     sigma = sigma_px * factor
-    if motion.reliable:
-        kinks = [k for c in motion.cuts for k in c.kinks]
-        breaks = [_break(k, motion, tracks, factor) for k in kinks]
-    elif motion.flow is not None:
-        breaks = [_break_of_blow(b, motion, tracks, factor) for b in find_blows(times, motion.flow, tracks.width)]
-    else:
-        breaks = []
+    free = scales.agree(list(motion.flights)) is not None
+    breaks = _breaks(motion, tracks, factor, free)
     vector = _possible(vector)
     speed = np.linalg.norm(vector, axis=1)
     breaks = [b for b in breaks if max(np.hypot(*b.pre_mps[:2]), np.hypot(*b.post_mps[:2])) <= MAX_SPEED_MPS]
@@ -221,8 +224,47 @@ def _velocity(motion: _Motion, tracks: TrackSet, scale: Scale, time_scale: float
         scale_source=scale.source,
         scale_sigma=scale.sigma,
         size_m=_diameter_px(motion.side_px) * scale.metres_per_px if motion.side_px > 0 else None,
-        free=scales.agree(list(motion.flights)) is not None,
+        free=free,
     )
+
+
+def _breaks(motion: _Motion, tracks: TrackSet, factor: float, free: bool) -> list[Break]:
+    """Kinks of the centre, and the blows of what never flies.
+
+    Hands slow down without a contact, so few kinks of a held thing count by themselves; where its fastest part is
+    stopped at once and the centre follows, it was a blow.
+    """
+    breaks = [_break(k, motion, tracks, factor) for c in motion.cuts for k in c.kinks] if motion.reliable else []
+    if motion.flow is None or (motion.reliable and free):
+        return breaks
+    near_s = max(_SAME_S, 1.5 * _frame_s(tracks))
+    for blow in find_blows(tracks.times_s, motion.flow, tracks.width):
+        near = [k for k in breaks if abs(k.time_s - blow.time_s) < near_s]
+        if motion.reliable and (any(k.confidence >= _SURE for k in near) or not _follows(motion, tracks, blow)):
+            continue
+        breaks = [k for k in breaks if k not in near] + [_break_of_blow(blow, motion, tracks, factor)]
+    return breaks
+
+
+def _follows(motion: _Motion, tracks: TrackSet, blow: Blow) -> bool:
+    """Whether the centre came and went with the fastest part: the object as a whole struck, not a limb of it."""
+    assert motion.flow is not None
+    centre = np.diff(motion.points, axis=0) / np.diff(tracks.times_s)[:, None]
+    speed = float(np.hypot(*blow.before))
+    apart = np.hypot(*(centre - motion.flow).T)[np.hypot(*motion.flow.T) > 0.5 * speed]
+    if np.nanmedian(apart) < _RIGID * speed:
+        return False
+    i = blow.interval
+    come, went = slice(max(0, i - 2), i), slice(i + 1, i + 3)
+    along = blow.before / speed
+    with_it = float(_mean(centre[come]) @ along) > _FOLLOWS * float(_mean(motion.flow[come]) @ along)
+    return with_it and float(np.hypot(*(_mean(centre[went]) - _mean(motion.flow[went])))) < _FOLLOWS * speed
+
+
+def _mean(vectors: np.ndarray) -> np.ndarray:
+    """Mean of the known ones of vectors [N, 2], NaN where there is none."""
+    known = vectors[np.isfinite(vectors).all(axis=1)]
+    return np.asarray(known.mean(axis=0) if len(known) else np.full(2, np.nan))
 
 
 def _possible(vector: np.ndarray) -> np.ndarray:
