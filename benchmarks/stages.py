@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if path is None:
             path = Path(folder) / "clip.mp4"
-            write_clip(simulate(1, duration_s=8.0, width=1280, height=720, fps=30.0), path)
+            write_clip(simulate(1, duration_s=8.0, width=1280, height=720, frame_rate=30.0), path)
         run(path, Path(folder) / "out.mp4")
 
 
