@@ -12,6 +12,7 @@ from pavas_core.estimation.blows import Blow, find_blows
 from pavas_core.estimation.breaks import CutPath, cut_at_kinks, hit_confidence, make_paths
 from pavas_core.estimation.fits import Kink
 from pavas_core.estimation.scale import Flight, Scale
+from pavas_core.estimation.tips import end_velocity
 from pavas_core.physics.names import find_objects
 from pavas_core.physics.types import (
     GRAVITY_MPS2,
@@ -234,7 +235,7 @@ def _breaks(motion: _Motion, tracks: TrackSet, factor: float, free: bool) -> lis
     Hands slow down without a contact, so few kinks of a held thing count by themselves; where its fastest part is
     stopped at once and the centre follows, it was a blow.
     """
-    breaks = [_break(k, motion, tracks, factor) for c in motion.cuts for k in c.kinks] if motion.reliable else []
+    breaks = [_break(k, motion, tracks, factor, free) for c in motion.cuts for k in c.kinks] if motion.reliable else []
     if motion.flow is None or (motion.reliable and free):
         return breaks
     near_s = max(_SAME_S, 1.5 * _frame_s(tracks))
@@ -317,16 +318,31 @@ def _vector(px_s: np.ndarray, factor: float) -> tuple[float, float, float]:
     return float(px_s[0] * factor), float(px_s[1] * factor), 0.0
 
 
-def _break(kink: Kink, motion: _Motion, tracks: TrackSet, factor: float) -> Break:
+def _break(kink: Kink, motion: _Motion, tracks: TrackSet, factor: float, free: bool) -> Break:
+    before, after = kink.before, kink.after
+    if not free:
+        interval = int(np.searchsorted(tracks.times_s, kink.time_s)) - 1
+        before, after = _at_the_end(motion.track, tracks, kink.time_s, interval, before, after)
     return Break(
         time_s=float(np.clip(kink.time_s, 0.0, tracks.duration_s)),
         sigma_s=kink.sigma_s,
         position_px=_shown(kink.place, kink.time_s, tracks),
-        pre_mps=_vector(kink.before, factor),
-        post_mps=_vector(kink.after, factor),
+        pre_mps=_vector(before, factor),
+        post_mps=_vector(after, factor),
         sigma_mps=kink.sigma * factor / float(np.sqrt(2.0)),
         confidence=hit_confidence(kink, tracks.width),
     )
+
+
+def _at_the_end(
+    track: Track, tracks: TrackSet, time_s: float, interval: int, before: np.ndarray, after: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Velocities of the end of a long tool instead of its centre's or its flow's, where the end came faster."""
+    ends = end_velocity(track, tracks, time_s, interval)
+    speed = float(np.hypot(*before))
+    if ends is None or float(ends[0] @ before) <= speed**2:
+        return before, after
+    return ends
 
 
 def _shown(place: np.ndarray, time_s: float, tracks: TrackSet) -> tuple[float, float]:
@@ -345,12 +361,13 @@ def _break_of_blow(blow: Blow, motion: _Motion, tracks: TrackSet, factor: float)
     x0, y0, x1, y1 = (float(v) for v in boxes[frame])
     along = blow.before / float(np.hypot(*blow.before))
     place = (x0 + x1) / 2 + along[0] * (x1 - x0) / 2, (y0 + y1) / 2 + along[1] * (y1 - y0) / 2
+    before, after = _at_the_end(motion.track, tracks, blow.time_s, blow.interval, blow.before, blow.after)
     return Break(
         time_s=float(np.clip(blow.time_s, 0.0, tracks.duration_s)),
         sigma_s=blow.sigma_s,
         position_px=(float(np.clip(place[0], 0, tracks.width)), float(np.clip(place[1], 0, tracks.height))),
-        pre_mps=_vector(blow.before, factor),
-        post_mps=_vector(blow.after, factor),
-        sigma_mps=_FLOW_SIGMA * float(np.hypot(*blow.before)) * factor,
+        pre_mps=_vector(before, factor),
+        post_mps=_vector(after, factor),
+        sigma_mps=_FLOW_SIGMA * float(np.hypot(*before)) * factor,
         confidence=blow.confidence,
     )

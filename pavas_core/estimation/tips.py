@@ -1,0 +1,101 @@
+"""Speed of the striking end of a long tool, from how its outline moves and turns.
+
+Optical flow loses the end of a swung tool: it is small, blurred and moves many times its own width between two frames.
+The outline of the whole tool is found in each of them, and a rigid outline says where its end went.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pavas_core.physics.masks import unpack_mask
+from pavas_core.physics.types import Track, TrackSet
+
+_LONG = 4.0
+"""Ratio of the outline's two variances from which its direction is sure."""
+_LEAST_PIXELS = 20
+_MOST_GROWTH = 2.5
+"""Of the outline: it is thinner where the tool is a blur."""
+_MOST_TURN = 1.2
+"""Radians a frame interval: beyond it the two ends may be taken for each other."""
+_LEAST_LEFT = 0.3
+"""Share of the speed seen after a contact that is not put down to lifting."""
+_END = 0.95
+"""Quantile of the speeds over the outline that is its end's."""
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """Centre and direction (radians, either end) of an outline, in pixels of the first frame."""
+
+    points: np.ndarray
+    centre: np.ndarray
+    angle: float
+
+
+def end_velocity(track: Track, tracks: TrackSet, time_s: float, interval: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Velocities [2], pixels per second, of a long object's striking end before and after a contact.
+
+    The contact at ``time_s`` lies in frame interval ``interval``; each velocity is of the whole interval on its side,
+    so neither holds a part of the other. What gains speed afterwards is being lifted, so that it left more slowly.
+    None where an outline is missing, not long, or changes too much to be a rigid one.
+    """
+    frames = range(interval - 1, interval + 3)
+    if track.masks is None or frames[0] < 0 or frames[-1] >= len(tracks.times_s) or not track.visible[frames].all():
+        return None
+    outlines = [_outline(track, tracks, frame) for frame in frames]
+    if any(one is None for one in outlines):
+        return None
+    first, start, landed, last = (one for one in outlines if one is not None)
+    sizes = [len(one.points) for one in (first, start, landed, last)]
+    turns = [_turn(a, b) for a, b in ((first, start), (start, landed), (landed, last))]
+    if max(sizes) > _MOST_GROWTH * min(sizes) or max(abs(turn) for turn in turns) > _MOST_TURN:
+        return None
+    # Backwards from the outline just before the contact: its end is what moved furthest to get there.
+    arms = start.points - start.centre
+    moved = start.centre - first.centre + arms - arms @ _rotation(-turns[0]).T
+    far = np.hypot(*moved.T)
+    end = far >= np.quantile(far, _END)
+    arm = (arms[end].mean(axis=0)) @ _rotation(turns[1]).T
+    seconds = np.diff(tracks.times_s)
+    went = _travel(landed, last, arm) / seconds[interval + 1]
+    if frames[-1] + 1 < len(tracks.times_s) and track.visible[frames[-1] + 1]:
+        later = _outline(track, tracks, frames[-1] + 1)
+        if later is not None and abs(_turn(last, later)) < _MOST_TURN:
+            then = _travel(last, later, arm @ _rotation(turns[2]).T) / seconds[interval + 2]
+            gain = float(then @ went) / max(float(went @ went), 1e-9) - 1.0
+            since = (tracks.times_s[interval + 1 : interval + 3].mean() - time_s) / seconds[interval + 1]
+            went = went * float(np.clip(1.0 - gain * since, _LEAST_LEFT, 1.0))
+    return moved[end].mean(axis=0) / seconds[interval - 1], went
+
+
+def _outline(track: Track, tracks: TrackSet, frame: int) -> _Outline | None:
+    assert track.masks is not None
+    mask = unpack_mask(track.masks, frame)
+    rows, columns = np.nonzero(mask)
+    if len(rows) < _LEAST_PIXELS:
+        return None
+    scale = np.array([tracks.width / mask.shape[1], tracks.height / mask.shape[0]])
+    points = (np.stack([columns, rows], axis=1) + 0.5) * scale
+    if tracks.camera is not None:
+        points = points @ tracks.camera[frame][:, :2].T + tracks.camera[frame][:, 2]
+    variances, axes = np.linalg.eigh(np.cov(points.T))
+    if variances[1] < _LONG * max(float(variances[0]), 1e-9):
+        return None
+    return _Outline(points, points.mean(axis=0), float(np.arctan2(axes[1, 1], axes[0, 1])))
+
+
+def _travel(before: _Outline, after: _Outline, arm: np.ndarray) -> np.ndarray:
+    """How far the point ``arm`` [2] from the centre of one outline went until the next."""
+    return after.centre - before.centre + arm @ _rotation(_turn(before, after)).T - arm
+
+
+def _turn(before: _Outline, after: _Outline) -> float:
+    """Radians from one outline to the next; half a turn makes no difference."""
+    return float((after.angle - before.angle + np.pi / 2) % np.pi - np.pi / 2)
+
+
+def _rotation(angle: float) -> np.ndarray:
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

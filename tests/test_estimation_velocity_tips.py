@@ -1,0 +1,62 @@
+"""The striking end of a long tool whose swing is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pavas_core.estimation.tips import end_velocity
+from pavas_core.physics.masks import pack_masks
+from pavas_core.physics.types import TrackSet
+from tests.planar_tracks import make_track, make_tracks
+
+RATE = 30.0
+LENGTH_PX = 220.0
+CONTACT_S = 0.4
+
+
+def _angle(times_s: np.ndarray) -> np.ndarray:
+    """Radians below level: swung down at 0.9 rad in 0.1 s by the end, then thrown back ever faster."""
+    since = times_s - CONTACT_S
+    return np.where(since < 0, 9.0 * since + 6.0 * since**2, -2.0 * since - 10.0 * since**2)
+
+
+def _tracks(width_px: float, camera_px: float = 0.0) -> TrackSet:
+    """A stick from (200, 180) on to the right, in a picture that moves ``camera_px`` a frame to the left."""
+    times_s = (np.arange(22) + 0.35) / RATE
+    angles = _angle(times_s)
+    y, x = np.mgrid[:360, :640].astype(float)
+    shift = camera_px * np.arange(22)
+    masks = []
+    for angle, moved in zip(angles, shift, strict=True):
+        along = (x + moved - 200) * np.cos(angle) + (y - 180) * np.sin(angle)
+        across = -(x + moved - 200) * np.sin(angle) + (y - 180) * np.cos(angle)
+        masks.append((along >= 0) & (along <= LENGTH_PX) & (np.abs(across) <= width_px / 2))
+    points = np.array([np.argwhere(mask).mean(axis=0)[::-1] for mask in masks])
+    camera = np.tile(np.eye(2, 3), (22, 1, 1))
+    camera[:, 0, 2] = shift
+    track = replace(make_track("object-1", points, 40.0), masks=pack_masks(np.array(masks)))
+    return make_tracks(times_s, track, camera=camera)
+
+
+@pytest.mark.parametrize("camera_px", [0.0, 4.0])
+def test_the_end_of_a_stick_comes_and_goes_at_its_own_speed(camera_px: float) -> None:
+    tracks = _tracks(10.0, camera_px)
+    interval = int(np.searchsorted(tracks.times_s, CONTACT_S)) - 1
+    ends = end_velocity(tracks.tracks[0], tracks, CONTACT_S, interval)
+    assert ends is not None
+    before, after = ends
+    # Seen over the last whole interval before, which is a little slower than at the contact.
+    assert float(np.hypot(*before)) == pytest.approx(9.0 * LENGTH_PX, rel=0.1)
+    assert float(np.hypot(*after)) == pytest.approx(2.0 * LENGTH_PX, rel=0.25)
+    assert before[1] > 0 > after[1]
+
+
+def test_what_is_not_long_has_no_end() -> None:
+    tracks = _tracks(200.0)
+    interval = int(np.searchsorted(tracks.times_s, CONTACT_S)) - 1
+    assert end_velocity(tracks.tracks[0], tracks, CONTACT_S, interval) is None
+    outside = len(tracks.times_s) - 2
+    assert end_velocity(_tracks(10.0).tracks[0], tracks, CONTACT_S, outside) is None
