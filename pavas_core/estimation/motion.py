@@ -7,6 +7,7 @@ is bounded by a window of a few seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ import numpy as np
 
 from pavas_core.errors import MediaError
 from pavas_core.estimation import camera, selection
+from pavas_core.estimation.ahead import ahead
 from pavas_core.estimation.flow import FlowField
-from pavas_core.estimation.foreground import Canvas, find_regions, frame_change, long_background, short_background
+from pavas_core.estimation.foreground import Canvas, Detection, find_regions, frame_change, long_background, short_background
 from pavas_core.estimation.linking import Linker, Observation, Trail
 from pavas_core.estimation.selection import Body
 from pavas_core.physics.masks import pack_masks
@@ -116,7 +118,7 @@ def _analyse(clip: Clip, runtime: Runtime) -> _Analysis:
     poses: list[np.ndarray] = []
     offset = 0  # frame number of shown[0]
     start = 0  # first frame not yet analysed
-    for frame in iter_frames(clip, rate=rate, long_side=MASK_LONG_SIDE):
+    for frame in ahead(iter_frames(clip, rate=rate, long_side=MASK_LONG_SIDE)):
         runtime.step("Finding motion", min(len(times), expected), expected)
         shown.append(_prepare(frame.image, follower))
         times.append(frame.time_s)
@@ -207,15 +209,19 @@ def _process(
     to_world = camera.compose(shown[start].pose, camera.invert(shift))
     if start > first:
         flow.step(images[start - first - 1])
-    recent = None
     seen = []
-    for i in range(start - first, end - first):
+
+    def described() -> Iterator[tuple[list[Detection], np.ndarray | None]]:
+        recent = None
+        for i in range(start - first, end - first):
+            if recent is None or i % 2 == 0:
+                recent = short_background(canvas, i)
+            regions = find_regions(canvas, i, background, recent)
+            yield regions, frame_change(canvas, i, background) if i > 0 else None
+
+    for i, (regions, changed) in enumerate(ahead(described()), start=start - first):
         runtime.check_cancelled()
-        if recent is None or i % 2 == 0:
-            recent = short_background(canvas, i)
         flow.step(images[i])
-        regions = find_regions(canvas, i, background, recent)
-        changed = frame_change(canvas, i, background) if i > 0 else None
         linker.step(offset + first + i, images[i], changed, regions, flow, to_world, camera.invert(to_canvas[i]))
         seen.append(regions)
     to_frame = [camera.invert(a) for a in to_canvas[start - first : end - first]]

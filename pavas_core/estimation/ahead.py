@@ -1,0 +1,54 @@
+"""Working ahead: the next items of an iterator are made in a second thread while the last one is used."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_END = object()
+
+
+def ahead(items: Iterable[T], most: int = 8) -> Iterator[T]:
+    """Yield ``items`` in order, up to ``most`` of them made before they are asked for.
+
+    An exception of the iterator is raised where its item would have come. Closing the generator, or an exception in
+    the loop that uses it, ends the thread after the item it is at.
+    """
+    waiting: queue.Queue = queue.Queue(maxsize=most)
+    stopped = threading.Event()
+
+    def put(item: object) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put((item, None)):
+                    return
+            put((_END, None))
+        except BaseException as error:  # handed to the caller's thread, which raises it
+            put((_END, error))
+
+    thread = threading.Thread(target=work, name="pavas-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
