@@ -17,7 +17,14 @@ from pavas_core.errors import MediaError
 from pavas_core.estimation import camera, selection
 from pavas_core.estimation.ahead import ahead
 from pavas_core.estimation.flow import FlowField
-from pavas_core.estimation.foreground import Canvas, Detection, find_regions, frame_change, long_background, short_background
+from pavas_core.estimation.foreground import (
+    Canvas,
+    Detection,
+    find_regions,
+    frame_change,
+    long_background,
+    short_background,
+)
 from pavas_core.estimation.linking import Linker, Observation, Trail
 from pavas_core.estimation.selection import Body
 from pavas_core.physics.masks import pack_masks
