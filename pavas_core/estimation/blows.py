@@ -13,7 +13,7 @@ import numpy as np
 
 from pavas_core.estimation.breaks import LEAST_SWING
 
-_MOST_KEPT = 0.25
+_MOST_KEPT = 0.15
 _MOST_REBOUND = 0.85
 _MOST_EARLIER = 0.5
 _UPWARD = -0.2
