@@ -274,7 +274,8 @@ def _simulate(options: argparse.Namespace) -> None:
         from pavas_core.simulation.score import run
 
         with _progress() as runtime:
-            report = run(range(options.seed, options.seed + options.count), runtime=runtime)
+            seeds = range(options.seed, options.seed + options.count)
+            report = run(seeds, kind=options.kind, runtime=runtime)
         print(report.text())
         return
     with _progress() as runtime:

@@ -184,18 +184,19 @@ Estimator = Callable[[Path, SimulatedClip], Scene]
 def run(
     seeds: Iterable[int],
     *,
+    kind: str | None = None,
     estimator: Estimator | None = None,
     runtime: Runtime | None = None,
     on_clip: Callable[[ClipScore], None] | None = None,
 ) -> Report:
-    """Simulate, render, compress, estimate and score the clips of ``seeds``."""
+    """Simulate, render, compress, estimate and score the clips of ``seeds``, of one ``kind`` of scene or all."""
     runtime, estimator = runtime or Runtime(), estimator or estimate_clip
     seeds = list(seeds)
     scores = []
     with tempfile.TemporaryDirectory() as folder:
         for done, seed in enumerate(seeds):
             runtime.step("score", done, len(seeds))
-            sim = simulate(seed)
+            sim = simulate(seed, kind=kind)
             path = write_clip(sim, Path(folder) / f"{seed}.mp4")
             score = score_clip(sim, estimator(path, sim))
             path.unlink()
