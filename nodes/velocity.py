@@ -81,21 +81,9 @@ class PavasPlanarVelocity(io.ComfyNode):
 
 def known_sizes(text: str) -> dict[str, float]:
     """Diameters in metres by object from lines ``name = metres``. Raises PhysicsError for a line that is none."""
-    from pavas_core.errors import PhysicsError
+    from pavas_core.estimation.scale import read_known_sizes
 
-    sizes = {}
-    for line in filter(None, (part.strip() for part in text.replace(",", "\n").splitlines())):
-        name, separator, value = line.partition("=")
-        try:
-            metres = float(value.strip().removesuffix("m"))
-        except ValueError:
-            metres = float("nan")
-        if not (separator and name.strip() and 0 < metres < 1e4):
-            raise PhysicsError(
-                f"known_size cannot read {line!r}: write one object a line, such as ball = 0.22 (metres)."
-            )
-        sizes[name.strip()] = metres
-    return sizes
+    return read_known_sizes(line for line in text.replace(",", "\n").splitlines() if line.strip())
 
 
 class PavasManualVelocity(io.ComfyNode):

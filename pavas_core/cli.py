@@ -296,6 +296,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _physics_options(options: argparse.Namespace) -> PhysicsOptions:
+    from pavas_core.estimation.scale import read_known_sizes
     from pavas_core.physics.overrides import edits_from_options
     from pavas_core.physics.validate import check_factor, check_length_m
     from pavas_core.pipeline import PhysicsOptions
@@ -308,30 +309,11 @@ def _physics_options(options: argparse.Namespace) -> PhysicsOptions:
         prompt=options.prompt,
         masses="\n".join(options.mass),
         metres_per_px=options.metres_per_px,
-        known_size_m=_known_sizes(options.known_size),
+        known_size_m=read_known_sizes(options.known_size),
         time_scale=check_factor(options.time_scale, "--time-scale"),
         max_objects=options.max_objects,
         edits=edits_from_options(options.speed_scale, options.material),
     )
-
-
-def _known_sizes(items: Sequence[str]) -> dict[str, float]:
-    """Metres by name from items like ``ball=0.22``."""
-    from pavas_core.physics.validate import check_length_m
-
-    sizes: dict[str, float] = {}
-    for item in items:
-        name, separator, value = (part.strip() for part in item.partition("="))
-        try:
-            metres = float(value.removesuffix("m"))
-        except ValueError:
-            metres = math.nan
-        if not (name and separator) or math.isnan(metres):
-            raise PhysicsError(f"The known size {item!r} cannot be read: write it like ball=0.22, in metres.")
-        if name in sizes:
-            raise PhysicsError(f"The size of {name} is given twice: keep one.")
-        sizes[name] = check_length_m(metres, f"The size of {name}")
-    return sizes
 
 
 def _settings(clip: Path, physics: PhysicsOptions, sound: SoundOptions, take: int) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from pavas_core.errors import PhysicsError
 from pavas_core.estimation.breaks import CutPath, general_motion
 from pavas_core.estimation.fits import fit_piece
 from pavas_core.physics.types import GRAVITY_MPS2, ScaleSource
+from pavas_core.physics.validate import check_length_m
 
 TYPICAL_WIDTH_M = 2.5
 """Width of an everyday scene where nothing else tells; within a factor of about 2.5 for two scenes of three."""
@@ -128,3 +131,20 @@ def from_gravity(gravity_px_s2: float, sigma: float, count: int, time_scale: flo
 def typical(width: int) -> Scale:
     """A guess for want of anything better."""
     return Scale(TYPICAL_WIDTH_M / width, "assumed", TYPICAL_SIGMA, f"assumed: a picture {TYPICAL_WIDTH_M:g} m wide")
+
+
+def read_known_sizes(items: Iterable[str]) -> dict[str, float]:
+    """Diameters in metres by name from items like ``ball=0.22``. Raises PhysicsError for one that is none."""
+    sizes: dict[str, float] = {}
+    for item in items:
+        name, separator, value = (part.strip() for part in item.partition("="))
+        try:
+            metres = float(value.removesuffix("m"))
+        except ValueError:
+            separator, metres = "", 0.0
+        if not (name and separator):
+            raise PhysicsError(f"The known_size {item.strip()!r} cannot be read: write it like ball=0.22, in metres.")
+        if name in sizes:
+            raise PhysicsError(f"The known_size of {name} is given twice: keep one.")
+        sizes[name] = check_length_m(metres, f"The known_size of {name}")
+    return sizes

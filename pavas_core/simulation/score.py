@@ -1,12 +1,10 @@
 """How well estimated physics agrees with the truth of simulated clips.
 
-python -m pavas_core.simulation.score --seeds 10000:10060
+``python -m pavas_core simulate --score --count 60 --seed 10000`` prints it.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,7 +15,7 @@ import numpy as np
 from pavas_core.physics.types import Impact, Mass, MassSet, Scene, Track, TrackSet
 from pavas_core.runtime import Runtime
 from pavas_core.simulation.clip_files import write_clip
-from pavas_core.simulation.simulate import EVALUATION_SEED, SimulatedClip, simulate
+from pavas_core.simulation.simulate import SimulatedClip, simulate
 
 IMPACT_TOLERANCE_S = 0.04
 WEAKEST_MPS = 0.3
@@ -187,7 +185,6 @@ def run(
     kind: str | None = None,
     estimator: Estimator | None = None,
     runtime: Runtime | None = None,
-    on_clip: Callable[[ClipScore], None] | None = None,
 ) -> Report:
     """Simulate, render, compress, estimate and score the clips of ``seeds``, of one ``kind`` of scene or all."""
     runtime, estimator = runtime or Runtime(), estimator or estimate_clip
@@ -198,11 +195,8 @@ def run(
             runtime.step("score", done, len(seeds))
             sim = simulate(seed, kind=kind)
             path = write_clip(sim, Path(folder) / f"{seed}.mp4")
-            score = score_clip(sim, estimator(path, sim))
+            scores.append(score_clip(sim, estimator(path, sim)))
             path.unlink()
-            scores.append(score)
-            if on_clip is not None:
-                on_clip(score)
     return report(scores)
 
 
@@ -340,24 +334,3 @@ def _match(
             pairs.append((i, estimate[j]))
     extra = sum(j not in used and other.pre_normal_mps >= WEAKEST_MPS for j, other in enumerate(estimate))
     return pairs, extra
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(prog="python -m pavas_core.simulation.score", description=__doc__)
-    last = EVALUATION_SEED + 60
-    parser.add_argument("--seeds", default=f"{EVALUATION_SEED}:{last}", help="first:last+1")
-    first, end = (int(part) for part in parser.parse_args(arguments).seeds.split(":"))
-
-    def tell(score: ClipScore) -> None:
-        sys.stderr.write(
-            f"{score.seed} {score.kind:<10} found {score.found}/{score.wanted} false {score.false} "
-            f"impacts {score.hits}/{score.impacts} extra {score.extra} {' '.join(score.missed)}\n"
-        )
-
-    sys.stdout.write(run(range(first, end), on_clip=tell).text() + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
