@@ -1,0 +1,70 @@
+"""What every sound network offers the sampler and the nodes, whether published or in the box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pavas_core.models.network import FlowTransformer
+    from pavas_core.models.phy_adapter import PhyAdapter
+    from pavas_core.physics.types import TrackSet
+    from pavas_core.runtime import Runtime
+    from pavas_core.video.clip import Clip
+
+
+@dataclass(frozen=True)
+class ObjectFeatures:
+    """Visual features of one object on the frames of :attr:`Features.frame_times_s`."""
+
+    object_id: str
+    features: Tensor
+    """float (T, feature_dim): mask-weighted sum of patch tokens (paper eq. 4)."""
+    present: Tensor
+    """bool (T,): the object's mask is not empty in this frame."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a network sees of one clip, on the CPU; computed once and reused by every take, seed and edit."""
+
+    encoder: str
+    """Name of the encoders that made it; a network refuses features of others."""
+    duration_s: float
+    """Length of the sound to make."""
+    clip: Tensor | None
+    """float (Nc, clip_dim) semantic tokens, or None for text-to-audio."""
+    sync: Tensor | None
+    """float (8 n, sync_dim) frame-aligned tokens, or None for text-to-audio."""
+    frame_times_s: Tensor
+    """float (T,) seconds of the semantic frames (and of the objects' features)."""
+    objects: tuple[ObjectFeatures, ...] = ()
+    cuts_s: tuple[float, ...] = ()
+    """Seconds of scene cuts, which windows respect."""
+
+
+class SoundModel(Protocol):
+    """A network with its encoders and codec. Parts are resident on ``runtime.device`` only while they work."""
+
+    name: str
+    sample_rate: int
+    latent_rate_hz: float
+    """Latent tokens a second."""
+    window_s: float
+    """Length the network was trained on; longer sounds are made by overlapping windows."""
+    network: FlowTransformer
+    adapter: PhyAdapter | None
+
+    def encode_video(self, clip: Clip, tracks: TrackSet | None, *, runtime: Runtime) -> Features:
+        """Look at a clip once. With ``tracks``, features are pooled per object as well."""
+        ...
+
+    def encode_text(self, text: str, *, runtime: Runtime) -> Tensor:
+        """Text tokens float (Nt, text_dim) on the CPU; the empty string gives the null text."""
+        ...
+
+    def decode(self, latent: Tensor, *, runtime: Runtime) -> Tensor:
+        """Waveforms float (B, samples) on the CPU from unnormalised latents (B, L, C)."""
+        ...
