@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pavas_core.errors import PavasError
-from pavas_core.runtime import Runtime
+from pavas_core.runtime import OUT_OF_MEMORY, Runtime, is_out_of_memory
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 PACKAGE_OF_MODULE = {"cv2": "opencv-python-headless", "PIL": "Pillow"}
@@ -33,6 +35,73 @@ def says_what_is_missing(execute: Callable) -> Callable:
     return run
 
 
+def survives_full_memory(execute: Callable) -> Callable:
+    """On a full device, have ComfyUI unload every model and try once more; then give up in one sentence."""
+
+    @functools.wraps(execute)
+    def run(cls, *args, **inputs):
+        import comfy.model_management as management
+
+        for attempt in ("first", "last"):
+            try:
+                return execute(cls, *args, **inputs)
+            except Exception as error:
+                if not (isinstance(error, (RuntimeError, MemoryError)) and is_out_of_memory(error)):
+                    raise
+                if attempt == "last":
+                    raise PavasError(OUT_OF_MEMORY.format(device=management.get_torch_device())) from None
+            # Outside the handler: its traceback would keep the tensors alive that are to be freed.
+            management.unload_all_models()
+            management.soft_empty_cache()
+
+    return run
+
+
+def _patcher(module: Any) -> Any:
+    """ComfyUI's handle on a network, made at its first use and kept with it.
+
+    Networks made of ComfyUI's own layers can be streamed in part; others are moved whole.
+    """
+    import comfy.model_management as management
+    import comfy.model_patcher as patchers
+
+    patcher = getattr(module, "_comfy_patcher", None)
+    if patcher is None:
+        kind = patchers.ModelPatcher
+        if any(hasattr(layer, "comfy_cast_weights") for layer in module.modules()):
+            kind = getattr(patchers, "CoreModelPatcher", kind)
+        patcher = kind(
+            module, load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
+        )
+        module._comfy_patcher = patcher
+    return patcher
+
+
+@contextmanager
+def _lent_by_comfy(modules: tuple[Any, ...], device: str, activation_bytes: int) -> Iterator[None]:
+    """Have ComfyUI's memory manager load modules; it decides itself when they go."""
+    import comfy.model_management as management
+
+    patched = [_patcher(module) for module in modules]
+    whole = not all(any(hasattr(layer, "comfy_cast_weights") for layer in module.modules()) for module in modules)
+    management.load_models_gpu(patched, memory_required=activation_bytes, force_full_load=whole)
+    yield
+
+
+def _dtype_of_comfy(precision: str, device: str) -> Any:
+    """The type ComfyUI would compute in on its device, unless the user named one."""
+    import comfy.model_management as management
+    import torch
+
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision in named:
+        return named[precision]
+    where = management.get_torch_device()
+    if management.should_use_bf16(where):
+        return torch.bfloat16
+    return torch.float16 if management.should_use_fp16(where) else torch.float32
+
+
 def comfy_runtime() -> Runtime:
     """A runtime for the node that is executing now.
 
@@ -40,6 +109,7 @@ def comfy_runtime() -> Runtime:
     between here and ComfyUI may catch it.
     """
     import comfy.model_management
+    import comfy.ops
     import comfy.utils
 
     bar = comfy.utils.ProgressBar(1)
@@ -48,5 +118,10 @@ def comfy_runtime() -> Runtime:
         bar.update_absolute(done, max(total, 1))
 
     return Runtime(
-        on_progress=on_progress, check_cancelled=comfy.model_management.throw_exception_if_processing_interrupted
+        on_progress=on_progress,
+        check_cancelled=comfy.model_management.throw_exception_if_processing_interrupted,
+        device=str(comfy.model_management.get_torch_device()),
+        operations=comfy.ops.manual_cast,
+        lend_device=_lent_by_comfy,
+        choose_dtype=_dtype_of_comfy,
     )

@@ -9,6 +9,10 @@ Tracks = io.Custom("PAVAS_TRACKS")
 Mass = io.Custom("PAVAS_MASS")
 Velocity = io.Custom("PAVAS_VELOCITY")
 Scene = io.Custom("PAVAS_SCENE")
+Model = io.Custom("PAVAS_MODEL")
+Features = io.Custom("PAVAS_FEATURES")
+Physics = io.Custom("PAVAS_PHYSICS")
+Vlm = io.Custom("PAVAS_VLM")
 
 
 def node_schema(**fields) -> io.Schema:

@@ -117,6 +117,17 @@ class Comfy:
     temp: Path
     progress: list[tuple[int, int]] = field(default_factory=list)
     cancelled: bool = False
+    loaded: list[Any] = field(default_factory=list)
+    """Networks in the order they were loaded on the device."""
+    unloaded: int = 0
+    """How often everything was unloaded."""
+
+
+class ModelPatcher:
+    """ComfyUI's handle on a network; the double computes where the network is."""
+
+    def __init__(self, model: Any, load_device: Any, offload_device: Any):
+        self.model = model
 
 
 class Interrupted(BaseException):
@@ -166,6 +177,12 @@ def install(monkeypatch, base: Path) -> tuple[Comfy, ModuleType]:
         if comfy.cancelled:
             raise Interrupted
 
+    def load_models_gpu(patchers: list[Any], memory_required: int = 0, force_full_load: bool = False) -> None:
+        comfy.loaded.extend(patcher.model for patcher in patchers)
+
+    def unload_all_models() -> None:
+        comfy.unloaded += 1
+
     def annotated_filepath(name: str) -> tuple[str, str | None]:
         for mark, folder in (("[output]", comfy.output), ("[input]", comfy.input), ("[temp]", comfy.temp)):
             if name.endswith(mark):
@@ -182,8 +199,18 @@ def install(monkeypatch, base: Path) -> tuple[Comfy, ModuleType]:
         "comfy_api.latest": latest,
         "comfy": _module("comfy"),
         "comfy.utils": _module("comfy.utils", ProgressBar=ProgressBar),
+        "comfy.ops": _module("comfy.ops", manual_cast=None),
+        "comfy.model_patcher": _module("comfy.model_patcher", ModelPatcher=ModelPatcher),
         "comfy.model_management": _module(
-            "comfy.model_management", throw_exception_if_processing_interrupted=throw_if_interrupted
+            "comfy.model_management",
+            throw_exception_if_processing_interrupted=throw_if_interrupted,
+            get_torch_device=lambda: "cpu",
+            unet_offload_device=lambda: "cpu",
+            should_use_bf16=lambda device: False,
+            should_use_fp16=lambda device: False,
+            load_models_gpu=load_models_gpu,
+            unload_all_models=unload_all_models,
+            soft_empty_cache=lambda: None,
         ),
         "comfy.cli_args": _module("comfy.cli_args", args=SimpleNamespace(disable_metadata=False)),
         "folder_paths": _module(
@@ -195,7 +222,9 @@ def install(monkeypatch, base: Path) -> tuple[Comfy, ModuleType]:
         ),
     }
     modules["comfy"].utils = modules["comfy.utils"]
+    modules["comfy"].ops = modules["comfy.ops"]
     modules["comfy"].model_management = modules["comfy.model_management"]
+    modules["comfy"].model_patcher = modules["comfy.model_patcher"]
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     return comfy, _load_pack(monkeypatch)

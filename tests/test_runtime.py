@@ -1,0 +1,93 @@
+"""What a host lends the core: where networks live while they work, in which type, and a full memory in one sentence."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+from torch import nn
+
+from pavas_core.errors import PavasError
+from pavas_core.runtime import Runtime
+from tests import comfy_double
+
+
+class Recorder(nn.Linear):
+    """Says where it was sent, without going."""
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self.sent = []
+
+    def to(self, device):
+        self.sent.append(str(device))
+        return self
+
+
+def test_a_module_is_on_the_device_only_inside_the_context():
+    module = Recorder()
+    with Runtime(device="cuda").resident(module):
+        assert module.sent == ["cuda"]
+    assert module.sent == ["cuda", "cpu"]
+
+
+def test_a_module_comes_back_after_an_error():
+    module = Recorder()
+    with pytest.raises(ValueError, match="stop"), Runtime(device="cuda").resident(module):
+        raise ValueError("stop")
+    assert module.sent[-1] == "cpu"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
+def test_a_full_device_is_said_in_one_sentence(error):
+    with pytest.raises(PavasError, match="memory of cpu is full: ") as said, Runtime().resident(nn.Linear(2, 2)):
+        raise error
+    assert str(said.value).count(". ") == 0
+
+
+def test_other_errors_pass_as_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), Runtime().resident(nn.Linear(2, 2)):
+        raise RuntimeError("shapes")
+
+
+def test_precision_by_name_and_by_device():
+    assert Runtime().dtype("bf16") is torch.bfloat16
+    assert Runtime(device="cpu").dtype() is torch.float32
+    assert Runtime(device="mps").dtype() is torch.float16
+    with pytest.raises(PavasError, match="'int8' is no precision"):
+        Runtime().dtype("int8")
+
+
+@pytest.fixture
+def host(monkeypatch, tmp_path):
+    comfy, extension = comfy_double.install(monkeypatch, tmp_path)
+    return comfy, importlib.import_module(extension.__package__ + ".host")
+
+
+def test_comfyui_loads_modules_and_keeps_one_handle_each(host):
+    comfy, module = host
+    network = nn.Linear(2, 2)
+    for _ in range(2):
+        with module.comfy_runtime().resident(network):
+            pass
+    assert comfy.loaded == [network, network]
+    assert network._comfy_patcher.model is network
+
+
+def test_a_full_device_is_emptied_once_and_then_said(host):
+    comfy, module = host
+    calls = []
+
+    @module.survives_full_memory
+    def execute(cls, full_times):
+        calls.append(full_times)
+        if len(calls) <= full_times:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return "done"
+
+    assert execute(None, 1) == "done"
+    assert comfy.unloaded == 1
+    calls.clear()
+    with pytest.raises(PavasError, match="is full"):
+        execute(None, 2)
