@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from pavas_core import cli, pipeline
+from pavas_core.commands import foley
 from pavas_core.audio import Audio
 from pavas_core.physics.overrides import apply_edits
 from pavas_core.physics.serialise import load_scene
@@ -237,7 +238,7 @@ def test_stopping_leaves_no_half_written_file(bounce, tmp_path, monkeypatch, cap
         if at == stage and done > 0:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_progress", lambda: contextlib.nullcontext(Runtime(on_progress=stop)))
+    monkeypatch.setattr(foley, "progress", lambda: contextlib.nullcontext(Runtime(on_progress=stop)))
     out = tmp_path / "out.mp4"
     out.write_bytes(b"an older file")
     assert cli.main(["foley", str(bounce), "-o", str(out)]) == 130
