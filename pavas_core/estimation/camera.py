@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
-_GRID = (6, 8)
-_PER_CELL = 5
-_STATIC_TOLERANCE_PX = 0.35
-_STATIC_SHARE = 0.45
-_REST_SHARE = 0.15
-_INLIER_PX = 1.0
-_MIN_POINTS = 12
-_REKEY_SHARE = 0.5
+_SCALES = (0.25, 0.5)
+"""Sizes, against the analysis picture, at which frames are laid onto each other: first coarse, then fine."""
+_GRID = (9, 12)
+_PER_CELL = 20
+_NOISE = 1.2
+"""Grey levels by which blurred pictures differ without any motion."""
+_SLIP_PX = 0.2
+"""Misplacement that still counts as a fit: lens, rolling shutter, compression."""
+_OUTLIER = 3.0
+_STEPS = 8
+_DONE_PX = 0.02
+_REST_MISFIT = 0.005
+"""A motion that explains the picture better by less than this is none."""
+_REST_SHARE = 0.4
+_LOST = 0.2
+_WORN = 0.6
+_FAR = 0.2
+_MIN_POINTS = 60
 
 
 def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
@@ -35,159 +48,226 @@ def apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
-def _features(gray: np.ndarray) -> np.ndarray:
-    """Corners spread evenly over the picture, [N, 2] float32: no single body may hold the majority."""
-    import cv2
+@dataclass(frozen=True)
+class _Level:
+    """Points of a key frame at one size, and what a small similarity would do to their brightness."""
 
-    height, width = gray.shape
-    strength = cv2.cornerMinEigenVal(gray, 3)
-    floor = max(1e-6, 0.002 * float(np.percentile(strength, 99.5)))
-    rows, cols = _GRID
-    found = []
-    for r in range(rows):
-        for c in range(cols):
-            y0, y1 = r * height // rows, (r + 1) * height // rows
-            x0, x1 = c * width // cols, (c + 1) * width // cols
-            cell = strength[y0:y1, x0:x1].copy()
-            for _ in range(_PER_CELL):
-                _, peak, _, (x, y) = cv2.minMaxLoc(cell)
-                if peak < floor:
-                    break
-                found.append((x0 + x, y0 + y))
-                cv2.circle(cell, (x, y), 6, 0.0, -1)
-    return np.array(found, np.float32).reshape(-1, 2)
-
-
-def _cells(points: np.ndarray, chosen: np.ndarray, shape: tuple[int, int]) -> float:
-    """Support of a hypothesis: grid cells that hold chosen points, each counted by its share."""
-    rows, cols = _GRID
-    cell = np.minimum(points[:, 1] * rows // shape[0], rows - 1) * cols + np.minimum(
-        points[:, 0] * cols // shape[1], cols - 1
-    )
-    cell = cell.astype(int)
-    total = np.bincount(cell, minlength=rows * cols)
-    good = np.bincount(cell[chosen], minlength=rows * cols)
-    return float((good / np.maximum(total, 1)).sum() / max(1, (total > 0).sum()))
+    scale: float
+    points: np.ndarray
+    """float [N, 2], analysis pixels."""
+    values: np.ndarray
+    slope: np.ndarray
+    """float [N, 2]: grey levels an analysis pixel, along x and y."""
+    jacobian: np.ndarray
+    """float [N, 5]: shift along x and y, growth, turn, gain."""
+    tolerance: np.ndarray
+    """float [N]: grey levels by which a pixel in its place may differ."""
+    cell: np.ndarray
+    """int [N]: grid cell of every point."""
+    centre: np.ndarray
+    reach: float
 
 
 class CameraTracker:
     """Feeds on gray frames, answers each with the map from its pixels to those of the first frame.
 
-    Every frame is registered to a key frame rather than to its neighbour, so a swaying or still camera does not
-    drift; a new key frame is taken when too little of the old one is left in view.
+    Points spread evenly over a key frame are laid onto each frame by their brightness (inverse-compositional
+    Lucas-Kanade with a redescending weight; Baker and Matthews 2004), so weak texture counts and moving bodies drop
+    out. Registering to a key frame rather than to the neighbour means that a swaying or still camera does not drift; a
+    new key frame is taken when too little of the old one is left in view.
     """
 
     def __init__(self) -> None:
-        self._key: np.ndarray | None = None
+        self._key: list[_Level] = []
+        self._key_image = np.zeros((0, 0), np.float32)
         self._key_to_first = IDENTITY.copy()
-        self._key_points = np.zeros((0, 2), np.float32)
-        self._last = IDENTITY.copy()  # last frame -> key frame
-        self._previous: np.ndarray | None = None
+        self._last = IDENTITY.copy()  # key frame -> last frame
+        self._step = IDENTITY.copy()  # frame before the last -> last frame
+        self._usual = 0.0  # best support since the key frame
 
     def step(self, gray: np.ndarray) -> np.ndarray:
         """``gray`` uint8 [H, W] -> float64 [2, 3] map from this frame's pixels to the first frame's."""
-        if self._key is None:
-            self._set_key(gray, IDENTITY.copy())
+        images = [_flattened(gray, scale) for scale in _SCALES]
+        if not self._key:
+            self._set_key(images, IDENTITY.copy(), gray.shape)
             return IDENTITY.copy()
-        to_key, share = self._register(gray)
-        if to_key is None:
+        found, support = self._register(images)
+        if found is None:
             # Nothing to hold on to (a cut, darkness): keep the pose and start again from here.
-            pose = compose(self._key_to_first, self._last)
-            self._set_key(gray, pose)
+            pose = compose(self._key_to_first, invert(self._last))
+            self._step = IDENTITY.copy()
+            self._set_key(images, pose, gray.shape)
             return pose
-        self._last = to_key
-        self._previous = gray
-        pose = compose(self._key_to_first, to_key)
-        height, width = gray.shape
-        centre = np.array([width / 2, height / 2])
-        moved = np.abs(apply(to_key, centre) - centre) / [width, height]
-        if share < _REKEY_SHARE or moved.max() > 0.2:
-            self._set_key(gray, pose)
+        self._step, self._last = compose(found, invert(self._last)), found
+        self._usual = max(self._usual, support)
+        pose = compose(self._key_to_first, invert(found))
+        size = np.array(gray.shape[::-1])
+        moved = np.abs(apply(found, size / 2) - size / 2) / size
+        if support < _WORN * self._usual or moved.max() > _FAR:
+            self._set_key(images, pose, gray.shape)
         return pose
 
-    def _set_key(self, gray: np.ndarray, pose: np.ndarray) -> None:
-        self._key, self._key_to_first, self._last = gray, pose, IDENTITY.copy()
-        self._key_points = _features(gray)
+    def _set_key(self, images: list[np.ndarray], pose: np.ndarray, shape: tuple[int, ...]) -> None:
+        self._key = [_level(image, scale, shape) for image, scale in zip(images, _SCALES, strict=True)]
+        self._key_image = images[0]
+        self._key_to_first, self._last, self._usual = pose, IDENTITY.copy(), 0.0
 
-    def _register(self, gray: np.ndarray) -> tuple[np.ndarray | None, float]:
-        """Map from this frame to the key frame, and the share of key points that follow it."""
-        import cv2
-
-        points = self._key_points
-        assert self._key is not None
-        if len(points) < _MIN_POINTS:
-            self._key_points = _features(gray) if len(points) == 0 else points
-            return (self._last.copy(), 1.0) if len(points) == 0 else self._by_phase(gray)
-        guess = apply(invert(self._last), points).astype(np.float32)
-        found, status, _ = cv2.calcOpticalFlowPyrLK(
-            self._key,
-            gray,
-            points.reshape(-1, 1, 2),
-            guess.reshape(-1, 1, 2).copy(),
-            winSize=(13, 13),
-            maxLevel=2,
-            criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.02),
-            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        )
-        keep = status.ravel() > 0
-        if keep.sum() < _MIN_POINTS:
-            return None, 0.0
-        source, target = found.reshape(-1, 2)[keep], points[keep]
-        # Hypothesis one, and the commonest: the camera has not moved since the last frame (or at all).
-        resting, rest_support = None, 0.0
-        for still in (IDENTITY, self._last):
-            error = np.linalg.norm(apply(still, source) - target, axis=1)
-            inside = error < _STATIC_TOLERANCE_PX
-            support = _cells(target, inside, gray.shape)
-            if inside.sum() >= 4 and support > rest_support:
-                drift = np.median(apply(still, source[inside]) - target[inside], axis=0)
-                if np.abs(drift).max() < 0.08:
-                    resting, rest_support = still, support
-        if resting is not None and rest_support >= _STATIC_SHARE:
-            return resting.copy(), float(keep.mean())
-        cv2.setRNGSeed(1)
-        fitted, inliers = cv2.estimateAffinePartial2D(
-            source, target, method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX, maxIters=300, confidence=0.995
-        )
-        if fitted is None or inliers.sum() < _MIN_POINTS:
-            return None, 0.0
-        fitted = _refine(fitted, source, target)
-        if resting is not None and rest_support >= _REST_SHARE:
-            error = np.linalg.norm(apply(fitted, source) - target, axis=1)
-            # A large textured body may outvote a plain background; but no moving camera leaves distant points in place.
-            if rest_support >= 0.4 * _cells(target, error < _INLIER_PX, gray.shape):
-                return resting.copy(), float(keep.mean())
-        scale = float(np.hypot(fitted[0, 0], fitted[1, 0]))
-        if not 0.7 < scale < 1.4:
-            return None, 0.0
-        return fitted, float(keep.mean()) * min(1.0, 2.0 * float(inliers.mean()))
-
-    def _by_phase(self, gray: np.ndarray) -> tuple[np.ndarray | None, float]:
-        """Translation by phase correlation, for pictures almost without corners."""
-        import cv2
-
-        assert self._key is not None
-        window = cv2.createHanningWindow(gray.shape[::-1], cv2.CV_32F)
-        (dx, dy), response = cv2.phaseCorrelate(self._key.astype(np.float32), gray.astype(np.float32), window)
-        if response < 0.3 or np.hypot(dx, dy) < 0.5:
+    def _register(self, images: list[np.ndarray]) -> tuple[np.ndarray | None, float]:
+        """Map from the key frame to this frame, and the share of the key frame's points that follow it."""
+        fine, image = self._key[-1], images[-1]
+        if len(fine.points) < _MIN_POINTS:
             return self._last.copy(), 1.0
-        return np.array([[1.0, 0.0, -dx], [0.0, 1.0, -dy]]), 1.0
+        best, support = IDENTITY, 0.0
+        for fitted in self._starts(images):
+            fitted = _fit(fine, image, fitted)
+            held = _support(fine, _follows(fine, image, fitted))
+            if held > support:
+                best, support = fitted, held
+            if support > 0.7:
+                break
+        if support < _LOST or not 0.7 < np.hypot(best[0, 0], best[1, 0]) < 1.4:
+            return None, support
+        if _misfit(fine, image, IDENTITY) - _misfit(fine, image, best) < _REST_MISFIT or _rests(fine, image, best):
+            return IDENTITY.copy(), support
+        return best, support
+
+    def _starts(self, images: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """Where to begin, the cheapest first: as before, moving on as before, at rest, shifted as a whole."""
+        onward = compose(self._step, self._last)
+        yield self._last
+        yield _fit(self._key[0], images[0], onward)
+        yield _fit(self._key[0], images[0], self._last)
+        yield IDENTITY
+        yield _fit(self._key[0], images[0], self._by_phase(images[0]))
+
+    def _by_phase(self, image: np.ndarray) -> np.ndarray:
+        """The shift by which the whole picture fits best."""
+        import cv2
+
+        window = cv2.createHanningWindow(image.shape[::-1], cv2.CV_32F)
+        (dx, dy), _ = cv2.phaseCorrelate(self._key_image, image, window)
+        return np.array([[1.0, 0.0, dx / _SCALES[0]], [0.0, 1.0, dy / _SCALES[0]]])
 
 
-def _refine(fitted: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Least-squares similarity on the inliers with a soft (Tukey) weight, three rounds."""
-    for _ in range(3):
-        error = np.linalg.norm(apply(fitted, source) - target, axis=1)
-        scale = max(0.15, 1.4826 * float(np.median(error[error < 2.0])) if (error < 2.0).any() else 0.5)
-        weight = np.clip(1.0 - (error / (4.0 * scale)) ** 2, 0.0, None) ** 2
-        if (weight > 0).sum() < _MIN_POINTS:
-            return fitted
-        weight = weight / weight.sum()
-        a, b = weight @ source, weight @ target
-        p, q = source - a, target - b
-        spread = float((weight * (p**2).sum(1)).sum())
-        cos = float((weight * (p * q).sum(1)).sum()) / spread
-        sin = float((weight * (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])).sum()) / spread
-        linear = np.array([[cos, -sin], [sin, cos]])
-        fitted = np.hstack([linear, (b - linear @ a)[:, None]])
+def _flattened(gray: np.ndarray, scale: float) -> np.ndarray:
+    """A smaller float32 picture without noise and without slow changes of light across it."""
+    import cv2
+
+    height, width = (max(8, round(side * scale)) for side in gray.shape)
+    small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    smooth = cv2.GaussianBlur(small, (0, 0), 0.8)
+    return np.asarray(smooth - cv2.blur(smooth, (25, 25)))
+
+
+def _level(image: np.ndarray, scale: float, shape: tuple[int, ...]) -> _Level:
+    """The steepest points of every grid cell of a key frame: no single body may hold the majority."""
+    height, width = image.shape
+    slope = np.zeros((height, width, 2), np.float32)
+    slope[:, 1:-1, 0] = (image[:, 2:] - image[:, :-2]) / 2
+    slope[1:-1, :, 1] = (image[2:] - image[:-2]) / 2
+    steep = (slope * slope).sum(axis=2)
+    steep[:2], steep[-2:], steep[:, :2], steep[:, -2:] = 0, 0, 0, 0
+    rows, cols = _GRID
+    found, cells = [], []
+    for r in range(rows):
+        for c in range(cols):
+            y0, y1, x0, x1 = r * height // rows, (r + 1) * height // rows, c * width // cols, (c + 1) * width // cols
+            part = steep[y0:y1, x0:x1]
+            most = min(_PER_CELL, part.size)
+            at = np.sort(np.argpartition(part.ravel(), part.size - most)[part.size - most :])
+            at = at[part.ravel()[at] > 0]
+            y, x = np.divmod(at, max(1, x1 - x0))
+            found.append(np.stack([x + x0, y + y0], axis=1))
+            cells.append(np.full(len(at), r * cols + c))
+    place = np.concatenate(found)
+    col, row = place[:, 0], place[:, 1]
+    factor = np.array([width / shape[1], height / shape[0]])
+    points = (place + 0.5) / factor
+    values = image[row, col].astype(float)
+    gradient = slope[row, col].astype(float) * factor
+    centre, reach = np.array(shape[::-1]) / 2.0, shape[1] / 2.0
+    u = (points - centre) / reach
+    growth = (gradient * u).sum(axis=1)
+    turn = gradient[:, 1] * u[:, 0] - gradient[:, 0] * u[:, 1]
+    jacobian = np.stack([gradient[:, 0], gradient[:, 1], growth, turn, values], axis=1)
+    tolerance = np.hypot(_NOISE, _SLIP_PX * np.hypot(gradient[:, 0], gradient[:, 1]))
+    return _Level(float(factor[0]), points, values, gradient, jacobian, tolerance, np.concatenate(cells), centre, reach)
+
+
+def _sample(level: _Level, image: np.ndarray, fitted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Brightness of a frame where the key frame's points fall, and whether that is inside the picture."""
+    import cv2
+
+    place = (apply(fitted, level.points) * level.scale - 0.5).astype(np.float32)
+    inside = np.asarray(((place >= 0) & (place <= np.array(image.shape[::-1]) - 1)).all(axis=1))
+    seen = cv2.remap(image, place[:, None, 0], place[:, None, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return seen.ravel().astype(float), inside
+
+
+def _fit(level: _Level, image: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Refine a map from the key frame to a frame by Gauss-Newton on the brightness of its points."""
+    fitted, gain = start, 1.0
+    for step in range(_STEPS):
+        seen, inside = _sample(level, image, fitted)
+        off = seen / gain - level.values
+        unit = np.abs(off) / level.tolerance
+        if inside.sum() < _MIN_POINTS:
+            return start
+        # Narrower with every step, so that it settles on one motion and not between two.
+        spread = max(1.0, min(1.4826 * float(np.median(unit[inside])), 4.0 / 2**step))
+        weight = np.clip(1.0 - (unit / (_OUTLIER * spread)) ** 2, 0.0, None) ** 2 * inside / level.tolerance**2
+        weighted = level.jacobian * weight[:, None]
+        normal = level.jacobian.T @ weighted + 1e-6 * np.eye(5)
+        x, y, growth, turn, brighter = np.linalg.solve(normal, weighted.T @ off)
+        growth, turn = growth / level.reach, turn / level.reach
+        linear = np.array([[1 + growth, -turn], [turn, 1 + growth]])
+        small = np.hstack([linear, (np.array([x, y]) + level.centre - linear @ level.centre)[:, None]])
+        fitted = compose(fitted, invert(small))
+        gain = min(2.0, max(0.5, gain * (1 + brighter)))
+        if max(abs(x), abs(y), abs(growth) * level.reach, abs(turn) * level.reach) < _DONE_PX:
+            break
     return fitted
+
+
+def _misses(level: _Level, image: np.ndarray, fitted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Differences of brightness where a map puts the key frame's points, in tolerances, and which are in view."""
+    seen, inside = _sample(level, image, fitted)
+    gain = float(np.clip((seen @ level.values) / max(1e-6, float(level.values @ level.values)), 0.7, 1.4))
+    return np.abs(seen - gain * level.values) / level.tolerance, inside
+
+
+def _follows(level: _Level, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Which of the key frame's points have their brightness where the map puts them."""
+    unit, inside = _misses(level, image, fitted)
+    return inside & (unit < _OUTLIER)
+
+
+def _support(level: _Level, follows: np.ndarray, among: np.ndarray | None = None) -> float:
+    """Mean over the grid's cells of the share of their telling points that follow a map."""
+    telling = np.hypot(*level.slope.T) > 2.0 * _NOISE if among is None else among
+    if telling.sum() < _MIN_POINTS:
+        telling = np.ones(len(level.points), bool)
+    cells = _GRID[0] * _GRID[1]
+    total = np.bincount(level.cell[telling], minlength=cells)
+    good = np.bincount(level.cell[telling & follows], minlength=cells)
+    return float((good / np.maximum(total, 1)).sum() / max(1, (total > 0).sum()))
+
+
+def _misfit(level: _Level, image: np.ndarray, fitted: np.ndarray) -> float:
+    """How badly a map explains the points in view, 0 to 1: mean square, each bounded like an outlier's."""
+    unit, inside = _misses(level, image, fitted)
+    return float((np.minimum(1.0, unit[inside] / _OUTLIER) ** 2).mean())
+
+
+def _rests(level: _Level, image: np.ndarray, fitted: np.ndarray) -> bool:
+    """Whether the camera rests although something large moved as a map says.
+
+    No moving camera leaves points all over the picture in place. Only those count that would look different.
+    """
+    step = apply(fitted, level.points) - level.points
+    telling = np.abs((level.slope * step).sum(axis=1)) > 2 * _OUTLIER * level.tolerance
+    telling &= _sample(level, image, fitted)[1]
+    if telling.sum() < _MIN_POINTS:
+        return False
+    still, moved = _follows(level, image, IDENTITY), _follows(level, image, fitted)
+    return _support(level, still & ~moved, telling) > _REST_SHARE * _support(level, moved & ~still, telling)

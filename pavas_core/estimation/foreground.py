@@ -124,10 +124,10 @@ def long_background(canvas: Canvas) -> Background:
     spread = np.partition(deviation, middle, axis=0)[middle]
     known = None
     if canvas.moving:
-        seen = sum(
-            (np.ones(image.shape[:2], np.uint8) if v is None else (v > 0).astype(np.uint8)) for v in canvas.valid
-        )
-        known = np.asarray(seen) >= max(3, min(5, count))
+        seen = np.zeros(image.shape[:2], np.uint16)  # a window holds more frames than uint8 counts
+        for inside in canvas.valid:
+            seen += 1 if inside is None else inside > 0
+        known = seen >= max(3, min(5, count))
     noise = _noise(canvas)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     gradient = cv2.morphologyEx(gray, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
