@@ -13,5 +13,9 @@ class PhysicsError(PavasError):
     """A physical value, name or edit is impossible or does not fit the scene."""
 
 
+class WeightsError(PavasError):
+    """A file of weights is missing, damaged, or not what it is needed for."""
+
+
 class Cancelled(Exception):
     """The user stopped the job. Not a PavasError: nothing is wrong with the input."""

@@ -211,19 +211,31 @@ class Decoder(nn.Module):
 
 
 class MelVae(nn.Module):
-    """Log-mel <-> latent. ``data_mean`` and ``data_std`` (1, M, 1) come with the weights."""
+    """Log-mel <-> latent. ``data_mean`` and ``data_std`` (1, M, 1) come with the weights.
+
+    Without ``encoder`` it only decodes, with two fifths of the weights less.
+    """
 
     data_mean: Tensor
     data_std: Tensor
 
-    def __init__(self, config: VaeConfig, *, operations: Any = nn, dtype: Any = None, device: Any = None) -> None:
+    def __init__(
+        self,
+        config: VaeConfig,
+        *,
+        encoder: bool = True,
+        operations: Any = nn,
+        dtype: Any = None,
+        device: Any = None,
+    ) -> None:
         super().__init__()
         factory = {"dtype": dtype, "device": device}
         build = _Build(operations, factory)
         self.config = config
         self.register_buffer("data_mean", torch.zeros(1, config.mel_bins, 1, **factory))
         self.register_buffer("data_std", torch.ones(1, config.mel_bins, 1, **factory))
-        self.encoder = Encoder(config, build)
+        if encoder:
+            self.encoder = Encoder(config, build)
         self.decoder = Decoder(config, build)
 
     def encode(self, mel: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,1 @@
+"""Files of weights: what they hold, where they lie, where they come from."""
