@@ -9,23 +9,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pavas_core import __version__
-from pavas_core.commands import foley, physics, simulate
+from pavas_core.commands import foley, physics, queue, simulate
 from pavas_core.errors import PavasError
 
-COMMANDS = (foley, physics, simulate)
+COMMANDS = (foley, physics, simulate, queue)
 EXIT_ERROR, EXIT_STOPPED = 2, 130
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements" / "core.txt"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for an error told in one sentence, 130 after Ctrl-C."""
+    """Run one command and return its exit code.
+
+    0, what the command returns where it has to say more, 2 for an error told in one sentence, 130 after Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # names in scripts the terminal does not know
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except PavasError as error:
         print(f"Error: {error}", file=sys.stderr)
         return EXIT_ERROR
@@ -38,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped; nothing half-written is left.", file=sys.stderr)
         return EXIT_STOPPED
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

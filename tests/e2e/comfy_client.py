@@ -151,28 +151,39 @@ class ComfyServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log_path = base / "server.log"
-        self._log = self.log_path.open("wb")
+        self._log = self.log_path.open("ab")
+        self._command = [
+            python,
+            "main.py",
+            "--cpu",
+            "--listen",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--disable-api-nodes",
+            "--base-directory",
+            str(base),
+            "--database-url",
+            "sqlite:///:memory:",
+        ]
+        self._checkout = checkout
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, on the port and folders it had before, and wait until it answers."""
         self._process = subprocess.Popen(
-            [
-                python,
-                "main.py",
-                "--cpu",
-                "--listen",
-                "127.0.0.1",
-                "--port",
-                str(self.port),
-                "--disable-api-nodes",
-                "--base-directory",
-                str(base),
-                "--database-url",
-                "sqlite:///:memory:",
-            ],
-            cwd=checkout,
+            self._command,
+            cwd=self._checkout,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         )
         self._wait_until_ready()
+
+    def kill(self) -> None:
+        """Stop the server at once, as a crash does."""
+        self._process.kill()
+        self._process.wait()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_LIMIT_S

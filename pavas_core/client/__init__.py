@@ -1,0 +1,1 @@
+"""Queueing many clips on ComfyUI servers through their API."""
