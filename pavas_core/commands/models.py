@@ -112,7 +112,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _where(options: argparse.Namespace) -> None:
-    from pavas_core.models.load import contents_of
+    from pavas_core.weights.companions import contents_of
     from pavas_core.weights.folders import usable_files
 
     rows = [["file", "holds"]]

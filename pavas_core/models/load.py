@@ -22,7 +22,7 @@ from pavas_core.models.synchformer import PREFIX as SYNC_PREFIX
 from pavas_core.models.synchformer import SyncEncoder
 from pavas_core.weights import adapters
 from pavas_core.weights.contents import ADAPTER_PREFIX, LOW_RANK_PREFIX, ROLES, Contents, identify, unwrapped
-from pavas_core.weights.reading import Checkpoint, read_shapes, read_tensors
+from pavas_core.weights.reading import Checkpoint, read_tensors
 
 if TYPE_CHECKING:
     from pavas_core.runtime import Runtime
@@ -37,11 +37,6 @@ class Backbone:
     network: FlowTransformer
     adapter: PhyAdapter | None
     contents: Contents
-
-
-def contents_of(path: Path) -> Contents:
-    """What a file holds, from its tensors' names and shapes alone. Raises WeightsError."""
-    return identify(read_shapes(path).shapes, path.name)
 
 
 def expect(path: Path, role: str) -> tuple[Checkpoint, Contents]:
