@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from pavas_core.estimation.foreground import Detection
+
 _MIN_PIXELS = 6
+_GAP = 4
 _FAST_SHARE = 0.65
 
 
@@ -59,3 +62,30 @@ class FlowField:
         middle = len(vectors) // 2
         motion = 2.0 * np.partition(vectors, middle, axis=0)[middle]
         return float(motion[0]), float(motion[1])
+
+    def around(self, part: Detection, whole: Detection) -> tuple[float, float] | None:
+        """Median motion, analysis pixels per frame, of what surrounds a part inside the whole it belongs to.
+
+        A gap is left around the part, since the flow of a small thing spills over its edge.
+        """
+        import cv2
+
+        if self.field is None:
+            return None
+        wide = _GAP + max(6, round(0.6 * np.sqrt(part.mask.sum())))
+        padded = np.pad(part.mask.astype(np.uint8), wide)
+        near = cv2.dilate(padded, np.ones((2 * _GAP + 1, 2 * _GAP + 1), np.uint8))
+        ring = cv2.dilate(padded, np.ones((2 * wide + 1, 2 * wide + 1), np.uint8)) > near
+        x0, y0 = part.x0 - wide, part.y0 - wide
+        left, right = max(x0, whole.x0), min(x0 + ring.shape[1], whole.x0 + whole.mask.shape[1])
+        top, bottom = max(y0, whole.y0), min(y0 + ring.shape[0], whole.y0 + whole.mask.shape[0])
+        shared = ring[top - y0 : bottom - y0, left - x0 : right - x0]
+        rows, cols = np.nonzero(
+            shared & whole.mask[top - whole.y0 : bottom - whole.y0, left - whole.x0 : right - whole.x0]
+        )
+        rows, cols = (rows[::4] + top) // 2, (cols[::4] + left) // 2
+        inside = (rows < self.field.shape[0]) & (cols < self.field.shape[1])
+        if inside.sum() < _MIN_PIXELS:
+            return None
+        x, y = 2.0 * np.median(self.field[rows[inside], cols[inside]], axis=0)
+        return float(x), float(y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -48,6 +49,10 @@ class Observation:
     contrast: float
     parent: int
     """Number of the track whose region this was part of, or -1."""
+    trail: int
+    """Number of the track this belongs to."""
+    around: tuple[float, float] | None = None
+    """Motion of what surrounds it within the region it was part of, as ``flow``."""
     by_template: bool = False
     held: bool = False
     """Nothing changed where it was last seen: it rests there."""
@@ -161,7 +166,7 @@ class Linker:
                         self._record(trail, frame, found, flow, to_world, to_frame, -1, True)
                         continue
                 parent = used.get(detection.parent, -1) if detection.parent >= 0 else -1
-                self._record(trail, frame, detection, flow, to_world, to_frame, parent, False)
+                self._record(trail, frame, detection, flow, to_world, to_frame, parent, False, detections)
                 _learn(trail, image, detection)
                 continue
             if steady:
@@ -177,7 +182,7 @@ class Linker:
             trail = Trail(self._count)
             self._count += 1
             parent = used.get(detection.parent, -1) if detection.parent >= 0 else -1
-            self._record(trail, frame, detection, flow, to_world, to_frame, parent, False)
+            self._record(trail, frame, detection, flow, to_world, to_frame, parent, False, detections)
             self.active.append(trail)
         self._retire(frame)
 
@@ -253,8 +258,11 @@ class Linker:
         to_frame: np.ndarray,
         parent: int,
         by_template: bool,
+        detections: Sequence[Detection] = (),
     ) -> None:
-        trail.observations.append(_observation(frame, detection, flow, to_world, to_frame, parent, by_template))
+        host = detections[detection.parent] if detections and detection.parent >= 0 else None
+        seen = _observation(frame, detection, flow, to_world, to_frame, parent, trail.number, by_template, host)
+        trail.observations.append(seen)
 
     def _rest(self, trail: Trail, frame: int, change: np.ndarray, to_world: np.ndarray, to_frame: np.ndarray) -> None:
         """Keep a body that has stopped: it is still there while nothing changes where it was."""
@@ -310,7 +318,9 @@ class Linker:
                         break
                     continue
                 misses = 0
-                observation = _observation(frame, found, None, to_world, to_frame[frame - start], -1, True)
+                observation = _observation(
+                    frame, found, None, to_world, to_frame[frame - start], -1, trail.number, True
+                )
                 if any(_same_place(other, trail, observation) for other in trails):
                     break
                 seen.append(observation)
@@ -335,23 +345,31 @@ def _observation(
     to_world: np.ndarray,
     to_frame: np.ndarray,
     parent: int,
+    trail: int,
     by_template: bool,
+    host: Detection | None = None,
 ) -> Observation:
     """A region of the canvas as an observation in world and frame pixels."""
     world = camera.apply(to_world, np.array(detection.centroid))
     centroid = camera.apply(to_frame, np.array(detection.centroid))
     x0, y0, mask = _mask_in_frame(detection, to_frame)
     motion = None if flow is None else flow.inside(detection.x0, detection.y0, detection.mask)
-    if motion is not None:
-        turned = to_world[:, :2] @ np.array(motion)
-        motion = (float(turned[0]), float(turned[1]))
+    around = None if flow is None or host is None else flow.around(detection, host)
     height, width = mask.shape
     return Observation(
         frame, (float(world[0]), float(world[1])), (float(centroid[0]), float(centroid[1])),
         (float(x0), float(y0), float(x0 + width), float(y0 + height)), detection.area, detection.colour,
-        detection.border, (x0, y0), (height, width), np.packbits(mask), motion, detection.shadow,
-        detection.roundness, detection.aspect, detection.fast, detection.contrast, parent, by_template,
+        detection.border, (x0, y0), (height, width), np.packbits(mask), _turned(motion, to_world),
+        detection.shadow, detection.roundness, detection.aspect, detection.fast, detection.contrast, parent, trail,
+        _turned(around, to_world), by_template,
     )  # fmt: skip
+
+
+def _turned(motion: tuple[float, float] | None, to_world: np.ndarray) -> tuple[float, float] | None:
+    if motion is None:
+        return None
+    x, y = to_world[:, :2] @ np.array(motion)
+    return float(x), float(y)
 
 
 def _same_place(other: Trail, trail: Trail, observation: Observation) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import median
 
 import numpy as np
 
@@ -12,10 +13,13 @@ _JOIN_S = 0.8
 _REST_S = 3.0
 _JOIN_COST = 1.2
 _ROUND = 0.82
-_PROMINENCE = 0.15
-_SHADOW_CONTRAST = 60.0
+_PROMINENCE = 0.12
+_ROUND_PROMINENCE = 0.2
+_SHADOW = 0.85
 _RUN_STEPS = 3
 _MOST_TRAILS = 120
+_OWN_WAY = 0.45
+_CUT_SPAN = 4
 
 
 @dataclass
@@ -38,7 +42,9 @@ class Body:
         """Diagonal of the box that holds the middle nine tenths of the path, pixels."""
         own = [o for o in seen if not (o.by_template or o.held)] or seen
         self.attached = float(np.mean([o.parent >= 0 for o in own]))
-        self.shadow = float(np.median([o.shadow for o in seen]))
+        self.carried = self.attached > 0.5 and _mismatch(own) < _OWN_WAY
+        """It moves with the larger thing around it, as a mark or a limb does, and not on its own."""
+        self.shadow = float(np.median([o.shadow for o in own]))
         clear = [o for o in seen if not (o.border or o.by_template or o.held)] or seen
         clear_areas = np.array([o.area for o in clear])
         steady = float(np.median(np.abs(np.log(clear_areas / np.median(clear_areas))))) < 0.4
@@ -61,16 +67,30 @@ class Body:
         """How much of the clip's motion this carries."""
         return float(self.extent * np.sqrt(len(self.observations) * self.side))
 
+    def presence(self) -> float:
+        """How much of the picture moves with this, how far and how long."""
+        return float(self.extent * self.side * np.sqrt(len(self.observations)))
+
+
+def _mismatch(observations: list[Observation]) -> float:
+    """Typical difference between a thing's motion and that of what is around it, relative to its own."""
+    pairs = [(o.flow, o.around) for o in observations if o.flow is not None and o.around is not None]
+    moving = [(np.array(a), np.array(b)) for a, b in pairs if np.hypot(*a) > 1.0]
+    if len(moving) < 3:
+        return 0.0
+    return float(np.median([np.hypot(*(a - b)) / np.hypot(*a) for a, b in moving]))
+
 
 def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
     """At most ``most`` bodies that really move, ordered by first appearance."""
     bodies = [Body(t.observations) for t in trails if len(t.observations) >= 3]
     bodies = sorted(bodies, key=Body.weight)[-_MOST_TRAILS:]
-    bodies = _merge_twins(bodies)
+    bodies = _merge_twins([part for b in bodies for part in _cut(b)])
     bodies = _join(bodies, frame_rate)
     bodies = _merge_twins(bodies)
     free = [b for b in bodies if _is_free(b, frame_rate)]
     held = [b for b in bodies if not any(b is f for f in free) and _stirs(b)]
+    held = [b for b in held if not any(_is_mark(b, f) for f in free)]
     groups = _gather(held, frame_rate)
     limbs = [f for f in free if any(_is_limb(f, g, frame_rate) for g in groups)]
     if limbs:
@@ -80,16 +100,38 @@ def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
     groups = [g for g in _without_covered(groups, free) if _moves(g, frame_rate)]
     for group in groups:
         group.round = False
-    moving = _without_shadows(free + groups)
+    moving = _prominent(_without_shadows(free + groups))
     moving.sort(key=lambda b: -b.weight())
-    moving = [b for b in moving if b.weight() >= _PROMINENCE * moving[0].weight()]
     return sorted(moving[:most], key=lambda b: b.first.frame)
+
+
+def _prominent(bodies: list[Body]) -> list[Body]:
+    """Those that matter beside the most prominent: a small round thing that goes far does."""
+    most = max((b.presence() for b in bodies), default=0.0)
+    furthest = max((b.weight() for b in bodies), default=0.0)
+    return [
+        b
+        for b in bodies
+        if b.presence() >= _PROMINENCE * most or (b.round and b.weight() >= _ROUND_PROMINENCE * furthest)
+    ]
 
 
 def _is_free(body: Body, frame_rate: float) -> bool:
     """A compact body with a path of its own, even in front of a larger one."""
     far = 2.5 if body.attached > 0.5 else 1.0
-    return body.round and body.extent > far * body.side and _moves(body, frame_rate)
+    return body.round and not body.carried and body.extent > far * body.side and _moves(body, frame_rate)
+
+
+def _is_mark(body: Body, whole: Body) -> bool:
+    """Something small that is seen almost only within a round body: its pattern, its highlight, its edge."""
+    if body.area > 0.4 * whole.area:
+        return False
+    _, ia, ib = np.intersect1d(body.frames, whole.frames, return_indices=True)
+    if len(ia) < 0.5 * len(body.frames):
+        return False
+    boxes = _boxes(whole)[ib]
+    inside = ((body.points[ia] >= boxes[:, :2] - 2) & (body.points[ia] <= boxes[:, 2:] + 2)).all(axis=1)
+    return float(inside.sum()) > 0.7 * len(body.frames)
 
 
 def _without_covered(groups: list[Body], free: list[Body]) -> list[Body]:
@@ -302,6 +344,23 @@ def _join_cost(a: Body, b: Body, gap: int) -> float:
     return min(smooth, stayed, struck) + 0.5 * ratio + tint / 120.0 + 0.2 * gap / 15.0
 
 
+def _cut(body: Body) -> list[Body]:
+    """Part a trail where it went over from one thing to another of different size and colour: from foot to ball."""
+    seen = body.observations
+    worst, at = 1.0, 0
+    for k in range(_CUT_SPAN, len(seen) - _CUT_SPAN + 1):
+        before, after = seen[k - _CUT_SPAN : k], seen[k : k + _CUT_SPAN]
+        if any(o.border for o in before + after):
+            continue
+        areas = [median(o.area for o in part) for part in (before, after)]
+        tints = [np.median([o.colour for o in part], axis=0) for part in (before, after)]
+        size, tint = abs(np.log(areas[0] / areas[1])) / 2, float(np.abs(tints[0] - tints[1]).mean())
+        change = max(size / 0.6, min(size / 0.35, tint / 40.0))
+        if change > worst:
+            worst, at = change, k
+    return [body] if at == 0 else [*_cut(Body(seen[:at])), *_cut(Body(seen[at:]))]
+
+
 def _end_speed(observations: list[Observation]) -> np.ndarray:
     """Least-squares velocity of a few sightings, pixels per frame."""
     t = np.array([o.frame for o in observations], float)
@@ -436,21 +495,12 @@ def _merge_observations(parts: list[Observation]) -> Observation:
 
 
 def _without_shadows(bodies: list[Body]) -> list[Body]:
-    """Drop pure darkenings that move along with something else."""
-    return [
-        b for b in bodies if not (b.shadow > 0.7 and any(_together(b, other) for other in bodies if other is not b))
-    ]
+    """Drop pure darkenings that are seen while something weightier moves."""
+    return [b for b in bodies if not (b.shadow > _SHADOW and any(_casts(other, b) for other in bodies))]
 
 
-def _together(shadow: Body, other: Body) -> bool:
-    """Whether two bodies share their times and their horizontal motion."""
-    if other.shadow > 0.5:
+def _casts(other: Body, shadow: Body) -> bool:
+    """Whether a body may throw a shadow: it moves at its times, and more."""
+    if other.shadow > 0.5 or other.weight() < shadow.weight():
         return False
-    common, ia, ib = np.intersect1d(shadow.frames, other.frames, return_indices=True)
-    if len(common) < 0.6 * len(shadow.frames) or len(common) < 4:
-        return False
-    x, y = shadow.points[ia, 0], other.points[ib, 0]
-    faint = float(np.median([o.contrast for o in shadow.observations])) < _SHADOW_CONTRAST
-    if np.ptp(y) < 2.0 or (faint and other.weight() > shadow.weight()):
-        return True
-    return float(np.corrcoef(x, y)[0, 1]) > 0.8
+    return len(np.intersect1d(shadow.frames, other.frames)) >= max(4, 0.5 * len(shadow.frames))
