@@ -1,14 +1,12 @@
 """A server that speaks ComfyUI's API, in one process with the tests, and fails in the ways real ones do.
 
-It runs nothing: a prompt is done after ``steps`` queue ticks, each tick being one look at the queue or history,
+It runs nothing: a prompt is done after a few looks at the history, whoever looks,
 so no test depends on time. Faults are drawn from a seed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import hashlib
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +19,8 @@ class ComfyDouble:
     """Queue, history and files of one server."""
 
     seed: int = 0
+    ticks: int = 2
+    """How many looks at its queue or history a prompt takes."""
     restart_share: float = 0.0
     """Share of requests at which the server stops and starts again: queue, history and connections are gone."""
     fault_share: float = 0.0
@@ -109,7 +109,7 @@ class ComfyDouble:
             fault = {"errors": [{"message": "Value not in list", "details": clip}], "class_type": "PavasLoadVideo"}
             error = {"error": {"message": "Prompt outputs failed validation"}, "node_errors": {"1": fault}}
             return web.json_response(error, status=400)
-        self.queue.append([len(self.executed), body["prompt_id"], graph, 2, body["client_id"]])
+        self.queue.append([len(self.executed), body["prompt_id"], graph, self.ticks, body["client_id"]])
         return web.json_response({"prompt_id": body["prompt_id"], "number": 1, "node_errors": {}})
 
     async def _tick(self) -> None:
@@ -117,6 +117,8 @@ class ComfyDouble:
         if not self.queue:
             return
         entry = self.queue[0]
+        if entry[3] == self.ticks:
+            await self._say("execution_start", entry[1])
         entry[3] -= 1
         if self.poison and self.poison in entry[2]["1"]["inputs"]["file"] and entry[3] == 0:
             self.restart()
@@ -143,9 +145,12 @@ class ComfyDouble:
             self.executed.append(prefix)
             self.clips_run.append(clip)
         self.history[prompt_id] = {"outputs": outputs, "status": {"messages": messages, "completed": bool(outputs)}}
+        await self._say("executing", prompt_id)
+
+    async def _say(self, kind: str, prompt_id: str) -> None:
         for socket in list(self.sockets):
             if not socket.closed:
-                await socket.send_json({"type": "executing", "data": {"node": None, "prompt_id": prompt_id}})
+                await socket.send_json({"type": kind, "data": {"node": None, "prompt_id": prompt_id}})
 
     async def _queue(self, request: web.Request) -> web.Response:
         head = [entry[:3] for entry in self.queue[:1]]
@@ -186,16 +191,6 @@ class ComfyDouble:
         return socket
 
 
-def content_of(clip: bytes, mass: str) -> bytes:
-    """What the double puts out for a clip."""
-    return clip + mass.encode()
-
-
-def digest(data: bytes) -> str:
-    """Name of the folder an upload belongs into."""
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
 async def serve(double: ComfyDouble) -> tuple[web.AppRunner, str]:
     """Start a double; what stops it, and its address."""
     runner = web.AppRunner(double.app(), access_log=None)
@@ -204,8 +199,3 @@ async def serve(double: ComfyDouble) -> tuple[web.AppRunner, str]:
     await site.start()
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     return runner, f"127.0.0.1:{port}"
-
-
-def run(main: Any) -> Any:
-    """Run a coroutine to its end."""
-    return asyncio.run(main)

@@ -383,3 +383,25 @@ def test_the_command_reports_and_fails_if_a_job_did(tmp_path, capsys, monkeypatc
     said = capsys.readouterr().out
     assert "1 done, 1 failed, 0 left." in said
     assert "The clip is broken." in said
+
+
+def test_stopping_takes_the_prompts_off_the_server_and_leaves_their_jobs_open(tmp_path):
+    folder = planned(tmp_path / "out", clips_in(tmp_path, 4))
+    double = ComfyDouble(ticks=10**9)
+
+    async def main() -> None:
+        runner, address = await serve(double)
+        with opened(folder) as manifest:
+            task = asyncio.create_task(batch.run_batch(manifest, [address]))
+            while len(double.queue) < batch.IN_FLIGHT:
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert all(record.submission is None for record in manifest.open_records())
+        await runner.cleanup()
+
+    asyncio.run(main())
+    assert double.queue == []
+    assert run_on(folder, ComfyDouble()) == []
+    assert_all_done(folder)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -86,37 +86,48 @@ class Pool:
             self._changed.notify_all()
 
 
-class Ears:
-    """Hears a server's events and wakes whoever waits for a prompt.
+@dataclass
+class Heard:
+    """What a server's events say of one prompt."""
 
-    Nothing is decided from events, which can be missed, but from the server's queue and history.
+    on_fraction: Callable[[float], None]
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever something decisive may have happened."""
+    started: bool = False
+
+
+class Ears:
+    """Hears a server's events for those who wait for a prompt.
+
+    Where a prompt is, is never decided from events, which can be missed, but from the server's queue and history.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, tuple[asyncio.Event, Callable[[float], None]]] = {}
+        self._prompts: dict[str, Heard] = {}
 
-    def attend(self, prompt_id: str, on_fraction: Callable[[float], None]) -> asyncio.Event:
-        """An event that is set whenever something decisive may have happened to a prompt."""
-        return self._waiting.setdefault(prompt_id, (asyncio.Event(), on_fraction))[0]
+    def attend(self, prompt_id: str, on_fraction: Callable[[float], None]) -> Heard:
+        """Keep what is said of a prompt."""
+        return self._prompts.setdefault(prompt_id, Heard(on_fraction))
 
     def forget(self, prompt_id: str) -> None:
         """Nobody waits for a prompt any more."""
-        self._waiting.pop(prompt_id, None)
+        self._prompts.pop(prompt_id, None)
 
     def on_event(self, kind: str, data: dict[str, Any]) -> None:
         """Take one event of the socket."""
         if kind == "connected":
-            for wake, _ in self._waiting.values():
-                wake.set()
-        if (prompt_id := data.get("prompt_id")) not in self._waiting:
+            for heard in self._prompts.values():
+                heard.news.set()
+        if (prompt_id := data.get("prompt_id")) not in self._prompts:
             return
-        wake, on_fraction = self._waiting[str(prompt_id)]
+        heard = self._prompts[str(prompt_id)]
+        heard.started |= kind == "execution_start"
         if kind in ("execution_error", "execution_interrupted") or (kind == "executing" and data.get("node") is None):
-            wake.set()
+            heard.news.set()
         elif kind == "progress_state":
             nodes = data.get("nodes", {}).values()
             shares = [node.get("value", 0) / (node.get("max") or 1) for node in nodes if node.get("state") == "running"]
-            on_fraction(max(shares, default=0.0))
+            heard.on_fraction(max(shares, default=0.0))
 
 
 @dataclass
@@ -136,13 +147,11 @@ class Worker:
         """Work until no job is left. Raises Unreachable when the server stays away, PavasError if it is no ComfyUI."""
         self.comfyui = (await self._patiently(self.server.versions))["comfyui"]
         listening = asyncio.create_task(self.server.listen(self.ears.on_event))
-        slots = [asyncio.create_task(self._slot()) for _ in range(IN_FLIGHT)]
         try:
-            await asyncio.gather(*slots)
+            await _all_or_first_fault([self._slot() for _ in range(IN_FLIGHT)])
         finally:
-            for task in (*slots, listening):
-                task.cancel()
-            await asyncio.gather(*slots, listening, return_exceptions=True)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
     async def _slot(self) -> None:
         while not self.given_up and (record := await self.pool.take(self.server.address)):
@@ -178,9 +187,9 @@ class Worker:
                     await self._hand_in(record.job)
                 submission = record.submission
                 assert submission is not None
-                state, was_running = await self._follow(record.job, submission.prompt_id)
+                state, had_begun = await self._follow(record.job, submission.prompt_id)
                 if state is None or (state.out_of_memory and not freed):
-                    self.manifest.lost(record.job, while_running=state is None and was_running)
+                    self.manifest.lost(record.job, while_running=state is None and had_begun)
                     if record.losses >= MAX_LOSSES:
                         return self._failed(
                             f"The server stopped {MAX_LOSSES} times while it ran this job: see its log."
@@ -209,18 +218,17 @@ class Worker:
             await self.server.submit(graph, prompt_id)
 
     async def _follow(self, job: Job, prompt_id: str) -> tuple[Finished | None, bool]:
-        """Wait for a prompt's end: what became of it (None: the server forgot it) and whether it was seen running."""
-        wake = self.ears.attend(prompt_id, lambda fraction: self.report(Progress(self.server.address, job, fraction)))
-        running = False
+        """Wait for a prompt's end: what became of it (None: the server forgot it) and whether it had begun to run."""
+        heard = self.ears.attend(prompt_id, lambda fraction: self.report(Progress(self.server.address, job, fraction)))
         try:
             while True:
                 state = await self._patiently(lambda: self.server.state(prompt_id))
                 if state is None or isinstance(state, Finished):
-                    return state, running
-                running = state.running
+                    return state, heard.started
+                heard.started |= state.running
                 with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(wake.wait(), POLL_S)
-                wake.clear()
+                    await asyncio.wait_for(heard.news.wait(), POLL_S)
+                heard.news.clear()
         finally:
             self.ears.forget(prompt_id)
 
@@ -285,19 +293,33 @@ async def run_batch(
             Worker(ComfyServer(session, address, uuid.uuid4().hex), manifest, pool, on_progress, patience_s)
             for address in addresses
         ]
-        tasks = [asyncio.create_task(worker.run()) for worker in workers]
-        try:
-            return [reason for reason in await asyncio.gather(*map(_reason_given_up, tasks)) if reason]
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return [reason for reason in await _all_or_first_fault(map(_reason_given_up, workers)) if reason]
 
 
-async def _reason_given_up(task: asyncio.Task[None]) -> str:
-    """Wait for a server's worker; why its server was given up, or nothing."""
+async def _reason_given_up(worker: Worker) -> str:
+    """Let a worker run to its end; why its server was given up, or nothing."""
     try:
-        await task
+        await worker.run()
     except Unreachable as fault:
         return str(fault)
     return ""
+
+
+async def _all_or_first_fault(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run coroutines together; at the first fault, or when cancelled, cancel the others once and let them tidy up.
+
+    ``asyncio.gather`` would cancel them a second time from an outer level, in the midst of tidying up.
+    """
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        running = [task for task in tasks if not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()  # raises its fault
+    return [task.result() for task in tasks]
