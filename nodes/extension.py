@@ -5,8 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .detect import PavasDetectMotion
+from .generate import PavasEncodeVideo, PavasPhyAdapterEncode, PavasSampler, PavasVocode
 from .inspect_scene import PavasLoadPhysics, PavasPhysicsPreview, PavasSavePhysics
 from .mass import PavasManualMass
+from .model import PavasDownloadModels, PavasLoadModel
+from .model_folders import register_folder
 from .scene import PavasCombinePhysics, PavasPhysicsEditor
 from .synthesis import PavasSynthesizeImpacts
 from .track import PavasTrackMotion, PavasTracksToMask
@@ -27,12 +30,21 @@ NODES: list[type[io.ComfyNode]] = [
     PavasLoadPhysics,
     PavasTracksToMask,
     PavasSynthesizeImpacts,
+    PavasLoadModel,
+    PavasEncodeVideo,
+    PavasPhyAdapterEncode,
+    PavasSampler,
+    PavasVocode,
+    PavasDownloadModels,
     PavasSaveVideo,
 ]
 
 
 class PavasExtension(ComfyExtension):
     """ComfyUI's handle on the pack."""
+
+    async def on_load(self) -> None:
+        register_folder()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -57,6 +57,14 @@ def survives_full_memory(execute: Callable) -> Callable:
     return run
 
 
+def say_on_node(cls: Any, text: str) -> None:
+    """Show a line on the face of the node that is executing; its schema asks for the hidden ``unique_id``."""
+    from server import PromptServer
+
+    if text and PromptServer.instance is not None:
+        PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
+
+
 def _patcher(module: Any) -> Any:
     """ComfyUI's handle on a network, made at its first use and kept with it.
 

@@ -51,6 +51,7 @@ class Schema:
     inputs: list[Socket]
     outputs: list[Socket]
     is_output_node: bool = False
+    hidden: list[str] = field(default_factory=list)
 
 
 class NodeOutput:
@@ -121,6 +122,10 @@ class Comfy:
     """Networks in the order they were loaded on the device."""
     unloaded: int = 0
     """How often everything was unloaded."""
+    said: list[str] = field(default_factory=list)
+    """Lines shown on nodes' faces."""
+    models: Path = Path()
+    """ComfyUI's models folder."""
 
 
 class ModelPatcher:
@@ -136,16 +141,17 @@ class Interrupted(BaseException):
 
 def install(monkeypatch, base: Path) -> tuple[Comfy, ModuleType]:
     """Put the double into ``sys.modules`` and load the pack as ComfyUI would: (handles, ``nodes.extension``)."""
-    comfy = Comfy(base / "input", base / "output", base / "temp")
-    for folder in (comfy.input, comfy.output, comfy.temp):
+    comfy = Comfy(base / "input", base / "output", base / "temp", models=base / "models")
+    for folder in (comfy.input, comfy.output, comfy.temp, comfy.models):
         folder.mkdir(parents=True)
 
-    names = ["Int", "Float", "String", "Boolean", "Combo", "Video", "Audio", "Image", "Mask"]
+    names = ["Int", "Float", "String", "Boolean", "Combo", "Video", "Audio", "Image", "Mask", "Latent"]
     io = SimpleNamespace(
         **{name: SocketType(name.upper()) for name in names},
         Custom=SocketType,
         Schema=Schema,
-        ComfyNode=type("ComfyNode", (), {"hidden": SimpleNamespace(prompt=None, extra_pnginfo=None)}),
+        ComfyNode=type("ComfyNode", (), {"hidden": SimpleNamespace(prompt=None, extra_pnginfo=None, unique_id="1")}),
+        Hidden=SimpleNamespace(unique_id="UNIQUE_ID"),
         NodeOutput=NodeOutput,
         UploadType=UploadType,
         FolderType=FolderType,
@@ -183,6 +189,13 @@ def install(monkeypatch, base: Path) -> tuple[Comfy, ModuleType]:
     def unload_all_models() -> None:
         comfy.unloaded += 1
 
+    known_folders: dict[str, tuple[list[str], set[str]]] = {}
+
+    def add_model_folder_path(name: str, folder: str) -> None:
+        paths, _ = known_folders.setdefault(name, ([], set()))
+        if folder not in paths:
+            paths.append(folder)
+
     def annotated_filepath(name: str) -> tuple[str, str | None]:
         for mark, folder in (("[output]", comfy.output), ("[input]", comfy.input), ("[temp]", comfy.temp)):
             if name.endswith(mark):
@@ -217,10 +230,16 @@ def install(monkeypatch, base: Path) -> tuple[Comfy, ModuleType]:
             "folder_paths",
             get_input_directory=lambda: str(comfy.input),
             get_output_directory=lambda: str(comfy.output),
+            models_dir=str(comfy.models),
+            folder_names_and_paths=known_folders,
+            supported_pt_extensions={".safetensors", ".pth", ".pt"},
+            add_model_folder_path=add_model_folder_path,
             annotated_filepath=annotated_filepath,
             get_save_image_path=get_save_image_path,
         ),
     }
+    prompt_server = SimpleNamespace(send_progress_text=lambda text, node_id: comfy.said.append(text))
+    modules["server"] = _module("server", PromptServer=SimpleNamespace(instance=prompt_server))
     modules["comfy"].utils = modules["comfy.utils"]
     modules["comfy"].ops = modules["comfy.ops"]
     modules["comfy"].model_management = modules["comfy.model_management"]

@@ -1,0 +1,164 @@
+"""A published model from files: companions found by what they hold, decoding, and what is said when one is missing."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pavas_core.errors import Cancelled, WeightsError
+from pavas_core.models import decoding, load
+from pavas_core.models.network import NetworkConfig
+from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter
+from pavas_core.models.published import load_published
+from pavas_core.models.vae import MelVae, VaeConfig
+from pavas_core.runtime import Runtime
+from pavas_core.weights.adapters import save_adapter
+from pavas_core.weights.folders import usable_files
+from tests.published_files import NETWORK, VAE, VOCODER, filled, write_encoder_stubs, write_sound_files
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_sound_files(tmp_path)
+    write_encoder_stubs(tmp_path)
+    return tmp_path
+
+
+def loaded(folder, *more_folders, **options):
+    folders = [folder, *more_folders]
+    options = {"precision": "fp32", "runtime": Runtime()} | options
+    return load_published(folder / "one.safetensors", files=usable_files(folders), folders=folders, **options)
+
+
+def test_companions_are_found_by_their_tensors(folder):
+    model = loaded(folder)
+    chosen = model.companions
+    assert (chosen.vae.name, chosen.vocoder.name) == ("two.pth", "three.pt")
+    assert (chosen.clip.name, chosen.synchformer.name) == ("four.safetensors", "five.safetensors")
+    assert model.sample_rate == 16000
+    assert model.latent_rate_hz == 16000 / 256 / 2
+    for name in ("one (custom), float32", "two.pth", "three.pt", "four.safetensors", "five.safetensors", "16000 Hz"):
+        assert name in model.summary
+    assert "mass and speed do not change the sound" in model.summary
+
+
+def test_a_companion_must_fit_the_network(folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    save_file(filled(MelVae(VaeConfig(128, 40, 16))), other / "wide.safetensors")
+    assert loaded(folder, other).companions.vae.name == "two.pth"
+    with pytest.raises(
+        WeightsError, match=r"wide\.safetensors is a mel VAE \(custom\), and a mel VAE with 20 channels"
+    ):
+        loaded(folder, named={"vae": other / "wide.safetensors"})
+    with pytest.raises(WeightsError, match=r"three\.pt is a BigVGAN vocoder \(custom\), and a mel VAE"):
+        loaded(folder, named={"vae": folder / "three.pt"})
+
+
+def test_the_larger_of_two_files_and_the_same_folder_come_first(folder, tmp_path):
+    tensors = torch.load(folder / "two.pth", weights_only=True)
+    halves = {name: value.half() for name, value in tensors.items()}
+    save_file(halves, folder / "a_half.safetensors")
+    assert loaded(folder).companions.vae.name == "two.pth"
+    away = tmp_path / "away"
+    away.mkdir()
+    save_file({name: value.double() for name, value in tensors.items()}, away / "a_double.safetensors")
+    assert loaded(folder, away).companions.vae.name == "two.pth"
+    assert loaded(folder, named={"vae": folder / "a_half.safetensors"}).companions.vae.name == "a_half.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        ("two.pth", r"A mel VAE with 20 channels is missing: v1-16\.pth \(about 687 MB, licence cc-by-nc-4\.0\)"),
+        ("three.pt", r"A BigVGAN vocoder of 80 mel bins is missing: best_netG\.pt \(about 449 MB, licence mit\)"),
+        ("four.safetensors", r"An open_clip CLIP model is missing: dfn5b_clip_vit_h_14_384\.bin \(3\.9 GB"),
+        ("five.safetensors", r"A Synchformer visual encoder is missing: synchformer_state_dict\.pth \(950 MB"),
+    ],
+)
+def test_a_missing_companion_is_named_with_the_command_that_gets_it(folder, gone, told):
+    (folder / gone).unlink()
+    with pytest.raises(WeightsError, match=told) as said:
+        loaded(folder)
+    assert sys.executable in str(said.value)
+    assert f'--into "{folder}"' in str(said.value)
+
+
+def test_precision_is_the_networks_and_not_the_decoders(folder):
+    model = loaded(folder, precision="bf16")
+    assert model.network.clip_cond_proj.weight.dtype is torch.bfloat16
+    wave = model.decode(torch.zeros(1, 4, 20), runtime=Runtime())
+    assert wave.dtype is torch.float32
+    reference = loaded(folder).decode(torch.zeros(1, 4, 20), runtime=Runtime())
+    assert torch.equal(wave, reference)
+
+
+def test_the_time_path_is_exact_at_every_precision(folder):
+    model = loaded(folder, precision="bf16")
+    table = model.network.t_embed.frequencies()
+    assert table.dtype is torch.float32
+    assert torch.equal(table, loaded(folder).network.t_embed.frequencies())
+
+
+def test_decoding_is_vae_then_vocoder_on_every_take(folder):
+    model = loaded(folder)
+    latent = torch.randn(2, 9, NETWORK.latent_dim, generator=torch.Generator().manual_seed(0))
+    wave = model.decode(latent, runtime=Runtime())
+    vae = load.load_vae(folder / "two.pth", dtype=torch.float32)
+    vocoder = load.load_vocoder(folder / "three.pt", dtype=torch.float32)
+    expected = vocoder(vae.decode(latent.transpose(1, 2)))[:, 0]
+    assert wave.shape == (2, 2 * 9 * 256)
+    torch.testing.assert_close(wave, expected, atol=1e-6, rtol=0)
+
+
+def test_long_sounds_are_decoded_in_pieces_without_seams(folder, monkeypatch):
+    model = loaded(folder)
+    latent = torch.randn(1, 150, NETWORK.latent_dim, generator=torch.Generator().manual_seed(0))
+    whole = model.decode(latent, runtime=Runtime())
+    monkeypatch.setattr(decoding, "PIECE_FRAMES", 70)
+    seen = []
+    pieces = model.decode(latent, runtime=Runtime(on_progress=lambda stage, done, total: seen.append((done, total))))
+    torch.testing.assert_close(pieces, whole, atol=1e-5, rtol=0)
+    assert (4, 5) in seen
+
+    def stop(stage, done, total):
+        if done == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        model.decode(latent, runtime=Runtime(on_progress=stop))
+
+
+def adapter_file(path, backbone=NETWORK):
+    torch.manual_seed(0)
+    config = AdapterConfig(width=backbone.hidden_dim, depth=backbone.depth, feature_dim=24, hidden_dim=32, bottleneck=8)
+    save_adapter(path, PhyAdapter(config), backbone)
+    return path
+
+
+def test_an_adapter_is_attached_and_said(folder):
+    path = adapter_file(folder / "adapter.safetensors")
+    model = loaded(folder, adapter=path)
+    assert model.adapter.config.feature_dim == 24
+    assert "Phy-Adapter: yes" in model.summary
+    wrong = adapter_file(folder / "wrong.safetensors", NetworkConfig(20, 192, 4, 2))
+    with pytest.raises(WeightsError, match=r"wrong\.safetensors was trained for .*hidden_dim 192.*hidden_dim 128"):
+        loaded(folder, adapter=wrong)
+
+
+def test_a_file_that_is_no_network_is_told_before_anything_is_read(folder):
+    with pytest.raises(WeightsError, match=r"two\.pth is a mel VAE \(custom\), and a sound network is needed"):
+        load_published(folder / "two.pth", files=[], folders=[folder], runtime=Runtime())
+
+
+def test_half_precision_files_compute_in_single_precision(folder):
+    tensors = {name: value.half() for name, value in load_file(folder / "one.safetensors").items()}
+    save_file(tensors, folder / "one.safetensors")
+    network = loaded(folder).network
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+    assert network.config == NETWORK
+    assert VAE.latent_dim == NETWORK.latent_dim
+    assert VOCODER.mel_bins == VAE.mel_bins
