@@ -32,11 +32,16 @@ def token_conv(operations: Any, dim_in: int, dim_out: int, kernel: int, *, bias:
 
 
 class GatedMLP(nn.Module):
-    """w2(silu(w1 x) * w3 x) without biases; ``kernel`` > 0 makes the three maps convolutions over tokens."""
+    """w2(silu(w1 x) * w3 x) without biases; ``kernel`` > 0 makes the three maps convolutions over tokens.
 
-    def __init__(self, dim: int, hidden: int, *, kernel: int = 0, operations: Any = nn, **factory: Any) -> None:
+    ``width`` is the inner width; 0 = :func:`gated_width` of ``hidden``.
+    """
+
+    def __init__(
+        self, dim: int, hidden: int, *, kernel: int = 0, width: int = 0, operations: Any = nn, **factory: Any
+    ) -> None:
         super().__init__()
-        width = gated_width(hidden)
+        width = width or gated_width(hidden)
 
         def layer(dim_in: int, dim_out: int) -> Any:
             if kernel:
@@ -122,7 +127,16 @@ class SingleBlock(nn.Module):
     the MLP (``pre_only``: shift, scale).
     """
 
-    def __init__(self, dim: int, *, kernel: int, pre_only: bool = False, operations: Any = nn, **factory: Any) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        kernel: int,
+        pre_only: bool = False,
+        mlp_width: int = 0,
+        operations: Any = nn,
+        **factory: Any,
+    ) -> None:
         super().__init__()
         self.pre_only = pre_only
         self.attn = SelfAttention(dim, operations=operations, **factory)
@@ -133,7 +147,7 @@ class SingleBlock(nn.Module):
             self.linear1 = token_conv(operations, dim, dim, kernel, **factory)
         else:
             self.linear1 = operations.Linear(dim, dim, **factory)
-        self.ffn = GatedMLP(dim, 4 * dim, kernel=kernel, operations=operations, **factory)
+        self.ffn = GatedMLP(dim, 4 * dim, kernel=kernel, width=mlp_width, operations=operations, **factory)
 
     def project(self, x: Tensor, modulation: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of the modulated stream, each (B, heads, N, HEAD_DIM)."""
@@ -155,9 +169,9 @@ class SingleBlock(nn.Module):
 class JointBlock(nn.Module):
     """Three streams (audio latent, clip, text) that attend to each other."""
 
-    def __init__(self, dim: int, *, last: bool, operations: Any = nn, **factory: Any) -> None:
+    def __init__(self, dim: int, *, last: bool, mlp_width: int = 0, operations: Any = nn, **factory: Any) -> None:
         super().__init__()
-        build = {"operations": operations, **factory}
+        build = {"mlp_width": mlp_width, "operations": operations, **factory}
         self.latent_block = SingleBlock(dim, kernel=3, **build)
         self.clip_block = SingleBlock(dim, kernel=3, pre_only=last, **build)
         self.text_block = SingleBlock(dim, kernel=0, pre_only=last, **build)

@@ -43,6 +43,8 @@ class NetworkConfig:
     sync_dim: int = 768
     text_dim: int = 1024
     text_length: int = 77
+    mlp_width: int = 0
+    """Inner width of the gated MLPs; 0 = as published."""
 
     @property
     def joint_depth(self) -> int:
@@ -146,7 +148,7 @@ class FlowTransformer(nn.Module):
         self.config = config
         factory = {"dtype": dtype, "device": device}
         build = {"operations": operations, **factory}
-        dim, v2 = config.hidden_dim, config.version == 2
+        dim, width, v2 = config.hidden_dim, config.mlp_width, config.version == 2
         activation = nn.SiLU if v2 else nn.SELU
 
         def parameter(*shape: int) -> nn.Parameter:
@@ -163,11 +165,14 @@ class FlowTransformer(nn.Module):
             return nn.Sequential(
                 token_conv(operations, dim_in, dim, kernel, **factory),
                 activation(),
-                GatedMLP(dim, 4 * dim, kernel=mlp_kernel, **build),
+                GatedMLP(dim, 4 * dim, kernel=mlp_kernel, width=width, **build),
             )
 
         def linear_projection(dim_in: int, mlp_kernel: int) -> nn.Sequential:
-            layers = [operations.Linear(dim_in, dim, **factory), GatedMLP(dim, 4 * dim, kernel=mlp_kernel, **build)]
+            layers = [
+                operations.Linear(dim_in, dim, **factory),
+                GatedMLP(dim, 4 * dim, kernel=mlp_kernel, width=width, **build),
+            ]
             return nn.Sequential(layers[0], nn.SiLU(), layers[1]) if v2 else nn.Sequential(*layers)
 
         self.audio_input_proj = conv_projection(config.latent_dim, 7, 7)
@@ -176,12 +181,15 @@ class FlowTransformer(nn.Module):
         self.text_input_proj = linear_projection(config.text_dim, 0)
         self.clip_cond_proj = operations.Linear(dim, dim, **factory)
         self.text_cond_proj = operations.Linear(dim, dim, **factory)
-        self.global_cond_mlp = GatedMLP(dim, 4 * dim, **build)
+        self.global_cond_mlp = GatedMLP(dim, 4 * dim, width=width, **build)
         self.t_embed = TimestepEmbedder(dim, dim if v2 else 256, 1.0 if v2 else 10000.0, **build)
         self.joint_blocks = nn.ModuleList(
-            JointBlock(dim, last=i == config.joint_depth - 1, **build) for i in range(config.joint_depth)
+            JointBlock(dim, last=i == config.joint_depth - 1, mlp_width=width, **build)
+            for i in range(config.joint_depth)
         )
-        self.fused_blocks = nn.ModuleList(SingleBlock(dim, kernel=3, **build) for _ in range(config.fused_depth))
+        self.fused_blocks = nn.ModuleList(
+            SingleBlock(dim, kernel=3, mlp_width=width, **build) for _ in range(config.fused_depth)
+        )
         self.final_layer = FinalLayer(dim, config.latent_dim, **build)
 
     def _parameter(self, name: str, like: Tensor) -> Tensor:
