@@ -10,6 +10,7 @@ from pavas_core.errors import PhysicsError
 from pavas_core.estimation import scale as scales
 from pavas_core.estimation.blows import Blow, find_blows
 from pavas_core.estimation.breaks import CutPath, cut_at_kinks, hit_confidence, make_paths
+from pavas_core.estimation.centres import whole_centres
 from pavas_core.estimation.fits import Kink
 from pavas_core.estimation.scale import Flight, Scale
 from pavas_core.estimation.tips import end_velocity
@@ -80,7 +81,7 @@ def planar_velocity(
     check_factor(time_scale, "time_scale")
     if metres_per_px is not None:
         check_length_m(metres_per_px, "metres_per_px")
-    sizes = _known_sizes(known_size_m or {}, tracks, objects)
+    sizes = known_sizes_by_id(known_size_m or {}, tracks, objects)
     count = len(tracks.tracks)
     motions = []
     for i, track in enumerate(tracks.tracks):
@@ -107,7 +108,7 @@ def planar_velocity(
     return VelocitySet(tuple(velocities), time_scale, tuple(notes))
 
 
-def _known_sizes(sizes: dict[str, float], tracks: TrackSet, objects: ObjectSet | None) -> dict[str, float]:
+def known_sizes_by_id(sizes: dict[str, float], tracks: TrackSet, objects: ObjectSet | None) -> dict[str, float]:
     """Known diameters by object id."""
     ids = {t.object_id for t in tracks.tracks}
     found: dict[str, float] = {}
@@ -135,7 +136,8 @@ def _frame_s(tracks: TrackSet) -> float:
 
 def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
     """Paths, kinks and flights of one track without knowing gravity."""
-    points = stabilised(tracks, track.centroids)
+    centres, mended = whole_centres(track, tracks.width, tracks.height)
+    points = stabilised(tracks, centres)
     seen = track.visible & np.isfinite(points).all(axis=1)
     area = np.where(seen, track.area_px, np.nan)
     usual = float(np.nanmedian(area)) if seen.any() else 0.0
@@ -147,7 +149,7 @@ def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
     flights: tuple[Flight, ...] = ()
     if reliable:
         frame_s = _frame_s(tracks)
-        paths = make_paths(tracks.times_s, points, whole, side, tracks.width, frame_s)
+        paths = make_paths(tracks.times_s, points, whole | mended, side, tracks.width, frame_s)
         cuts = tuple(cut_at_kinks(p, tracks.width, frame_s, None) for p in paths)
         flights = tuple(f for c in cuts for f in scales.find_flights(c, tracks.width, time_scale))
     flow = None if track.flow_px_s is None else track.flow_px_s.astype(float)
