@@ -65,6 +65,11 @@ def say_on_node(cls: Any, text: str) -> None:
         PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
 
 
+def _can_be_streamed(module: Any) -> bool:
+    """Whether a network is made of ComfyUI's own layers."""
+    return any(hasattr(layer, "comfy_cast_weights") for layer in module.modules())
+
+
 def _patcher(module: Any) -> Any:
     """ComfyUI's handle on a network, made at its first use and kept with it.
 
@@ -76,7 +81,7 @@ def _patcher(module: Any) -> Any:
     patcher = getattr(module, "_comfy_patcher", None)
     if patcher is None:
         kind = patchers.ModelPatcher
-        if any(hasattr(layer, "comfy_cast_weights") for layer in module.modules()):
+        if _can_be_streamed(module):
             kind = getattr(patchers, "CoreModelPatcher", kind)
         patcher = kind(
             module, load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
@@ -90,9 +95,15 @@ def _lent_by_comfy(modules: tuple[Any, ...], device: str, activation_bytes: int)
     """Have ComfyUI's memory manager load modules; it decides itself when they go."""
     import comfy.model_management as management
 
-    patched = [_patcher(module) for module in modules]
-    whole = not all(any(hasattr(layer, "comfy_cast_weights") for layer in module.modules()) for module in modules)
-    management.load_models_gpu(patched, memory_required=activation_bytes, force_full_load=whole)
+    # Streamed ones first: where memory is short, what must be loaded whole then takes its place from them.
+    streamed = [module for module in modules if _can_be_streamed(module)]
+    whole = [module for module in modules if module not in streamed]
+    if streamed:
+        management.load_models_gpu([_patcher(module) for module in streamed], memory_required=activation_bytes)
+    if whole:
+        management.load_models_gpu(
+            [_patcher(module) for module in whole], memory_required=activation_bytes, force_full_load=True
+        )
     yield
 
 

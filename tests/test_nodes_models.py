@@ -1,9 +1,11 @@
-"""Load Model and Download Models: which files are offered, what is said of them, and that nothing is fetched unasked."""
+"""Load Model and Download Models: which files are offered, what is said of them; nothing is fetched unasked."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from pavas_core.weights import catalogue, download
 from tests import comfy_double
 from tests.published_files import write_encoder_stubs, write_sound_files
 
+WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 AUTO = {"adapter": "auto", "precision": "fp32", "vae": "auto", "vocoder": "auto", "clip": "auto", "synchformer": "auto"}
 
 
@@ -109,3 +112,16 @@ def test_files_that_are_there_are_not_fetched_again(pack):
     first, *others = told.splitlines()
     assert first.endswith("mmaudio_small_16k.pth")
     assert len(others) == 4
+
+
+@pytest.mark.parametrize("name", ["published_model", "published_model_with_physics"])
+def test_templates_tell_comfyui_which_files_are_missing(name):
+    graph = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    (node,) = [node for node in graph["nodes"] if node["type"] == "PavasLoadModel"]
+    told = {one["name"]: one for one in node["properties"]["models"]}
+    assert node["widgets_values"][0] in told
+    assert set(told) == {one.file for one in catalogue.with_companions(["large_44k_v2"])}
+    for one in catalogue.with_companions(["large_44k_v2"]):
+        assert told[one.file]["url"] == one.url
+        assert told[one.file]["directory"] == "pavas"
+        assert told[one.file].get("hash") == one.sha256
