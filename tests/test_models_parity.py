@@ -13,7 +13,7 @@ from pavas_core.models.synchformer import PREFIX, SyncEncoder
 from pavas_core.models.vae import VAE_VARIANTS, MelVae, fold_state_dict
 from pavas_core.models.vocoder import VOCODER_VARIANTS, BigVgan, antialias_filter
 from pavas_core.models.vocoder import fold_state_dict as fold_vocoder
-from pavas_core.sampling.flow import Branch, guided_velocity, integrate
+from pavas_core.sampling.flow import Branch, guided_flow, integrate
 from tests.parity import FOLDER, fill, goldens, manifest, needs_goldens, shapes
 
 pytestmark = needs_goldens
@@ -65,22 +65,22 @@ def test_tiny_network_matches_the_reference(version):
 def test_sampler_matches_the_reference(version):
     network, golden = tiny(version), goldens(f"tiny_v{version}")
     like = golden["in.clip_f"]
-    given = Branch(network.prepare(like, golden["in.sync_f"], golden["in.text_f"], 50))
+    given = network.prepare(like, golden["in.sync_f"], golden["in.text_f"], 50)
     empty_clip, empty_sync = network.empty_clip(2, 16, like), network.empty_sync(2, 48, like)
-    null = Branch(network.prepare(empty_clip, empty_sync, network.empty_text(2, like), 50))
-    negative = Branch(network.prepare(empty_clip, empty_sync, golden["in.neg_text_f"], 50))
-    torch.testing.assert_close(null.conditions.sync_per_token, golden["empty.sync_f"], atol=2e-5, rtol=0)
-    for name, against in (
-        ("x1.cfg4.5_empty", null),
-        ("x1.cfg4.5_negative", negative),
-        ("x1.cfg0_conditional_only", None),
+    null = network.prepare(empty_clip, empty_sync, network.empty_text(2, like), 50)
+    negative = network.prepare(empty_clip, empty_sync, golden["in.neg_text_f"], 50)
+    torch.testing.assert_close(null.sync_per_token, golden["empty.sync_f"], atol=2e-5, rtol=0)
+    for name, branches in (
+        ("x1.cfg4.5_empty", [Branch(given, factor=4.5), Branch(null, factor=-3.5)]),
+        ("x1.cfg4.5_negative", [Branch(given, factor=4.5), Branch(negative, factor=-3.5)]),
+        ("x1.cfg0_conditional_only", [Branch(given)]),
     ):
-        x1 = integrate(guided_velocity(network, given, against, 4.5), golden["in.x0"], 5)
+        x1 = integrate(lambda x, t, branches=branches: guided_flow(network, x, t, branches), golden["in.x0"], 5)
         torch.testing.assert_close(x1, golden[name], atol=2e-4, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
-        if against is negative:
+        if name.endswith("negative"):
             torch.testing.assert_close(network.unnormalize(x1), golden[f"{name}.unnormalized"], atol=2e-4, rtol=0)
-    velocity = guided_velocity(network, given, None, 1.0)
-    prior = integrate(velocity, golden["x1.cfg0_conditional_only"], 5, start=1.0, end=0.0)
+    start = golden["x1.cfg0_conditional_only"]
+    prior = integrate(lambda x, t: guided_flow(network, x, t, [Branch(given)]), start, 5, start=1.0, end=0.0)
     torch.testing.assert_close(prior, golden["x0.to_prior_5_steps_from_x1"], atol=2e-4, rtol=0)
 
 

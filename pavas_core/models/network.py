@@ -267,18 +267,11 @@ class FlowTransformer(nn.Module):
         return latent * self._parameter("latent_std", latent) + self._parameter("latent_mean", latent)
 
 
-def repeat_conditions(conditions: Conditions, batch: int) -> Conditions:
-    """Conditions of one clip for ``batch`` takes."""
+def join_conditions(parts: Sequence[Conditions]) -> Conditions:
+    """Conditions of several clips, guidance branches or takes as one batch; all of the same lengths."""
 
-    def repeat(x: Tensor) -> Tensor:
-        return x.expand(batch, *x.shape[1:])
+    def join(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
 
-    return replace(
-        conditions,
-        clip=repeat(conditions.clip),
-        sync=repeat(conditions.sync),
-        text=repeat(conditions.text),
-        pooled=repeat(conditions.pooled),
-        clip_pooled=repeat(conditions.clip_pooled),
-        text_pooled=repeat(conditions.text_pooled),
-    )
+    names = ("clip", "sync", "text", "pooled", "clip_pooled", "text_pooled")
+    return replace(parts[0], **{name: join(name) for name in names})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, dtype
 
     from pavas_core.models.network import FlowTransformer
     from pavas_core.models.phy_adapter import PhyAdapter
@@ -43,6 +43,8 @@ class Features:
     objects: tuple[ObjectFeatures, ...] = ()
     cuts_s: tuple[float, ...] = ()
     """Seconds of scene cuts, which windows respect."""
+    sync_hop_s: float = 0.32
+    """Seconds between two groups of 8 sync tokens."""
 
 
 class SoundModel(Protocol):
@@ -56,6 +58,8 @@ class SoundModel(Protocol):
     """Length the network was trained on; longer sounds are made by overlapping windows."""
     network: FlowTransformer
     adapter: PhyAdapter | None
+    dtype: dtype
+    """The type the network computes in."""
 
     def encode_video(self, clip: Clip, tracks: TrackSet | None, *, runtime: Runtime) -> Features:
         """Look at a clip once. With ``tracks``, features are pooled per object as well."""

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pavas_core.models.network import NO_RESIDUALS, Conditions, FlowTransformer, Residuals
+from pavas_core.models.network import NO_RESIDUALS, Conditions, FlowTransformer, Residuals, join_conditions
 from pavas_core.runtime import Runtime
 
 
 @dataclass(frozen=True)
 class Branch:
-    """What one guidance branch sees: its conditions and, with a Phy-Adapter, the adapter's residuals."""
+    """One evaluation of the network in a step: what it is given, and its factor in the sum that is the velocity.
+
+    Classifier-free guidance of strength s is two branches, the given one with factor s and the null one with 1 - s.
+    """
 
     conditions: Conditions
     residuals: Residuals = NO_RESIDUALS
+    factor: float = 1.0
 
 
 def seeded_noise(seed: int, shape: Sequence[int]) -> Tensor:
@@ -25,20 +29,35 @@ def seeded_noise(seed: int, shape: Sequence[int]) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float32)
 
 
-def guided_velocity(
-    network: FlowTransformer, given: Branch, null: Branch | None, cfg_strength: float
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Velocity field s * v(given) + (1 - s) * v(null); the given branch alone without a null branch."""
+def guided_flow(network: FlowTransformer, latent: Tensor, t: Tensor, branches: Sequence[Branch]) -> Tensor:
+    """Sum of the branches' velocities (B, L, C), float32; every branch's conditions are of B clips.
 
-    def velocity(latent: Tensor, t: Tensor) -> Tensor:
-        x = network.audio_input_proj(latent)  # the same in both branches
-        with_condition = network.flow(x, t, given.conditions, given.residuals)
-        if null is None:
-            return with_condition
-        without = network.flow(x, t, null.conditions, null.residuals)
-        return cfg_strength * with_condition + (1 - cfg_strength) * without
+    One joined call where the device gains from it, one call a branch on the CPU, where it would not.
+    """
+    x = network.audio_input_proj(latent)  # the same in every branch
+    if latent.device.type == "cpu" or len(branches) == 1:
+        flows = [network.flow(x, t, branch.conditions, branch.residuals) for branch in branches]
+    else:
+        count = len(branches)
+        conditions = join_conditions([branch.conditions for branch in branches])
+        residuals = _joined([branch.residuals for branch in branches], *x.shape[:2])
+        joined = network.flow(x.repeat(count, 1, 1), t.repeat(count), conditions, residuals)
+        flows = list(joined.chunk(count))
+    total = torch.zeros_like(latent, dtype=torch.float32)
+    for branch, flow in zip(branches, flows, strict=True):
+        total = total + branch.factor * flow.float()
+    return total
 
-    return velocity
+
+def _joined(residuals: Sequence[Residuals], clips: int, length: int) -> Residuals:
+    """Residuals of several branches as one batch; those of one clip or one token stand for all."""
+
+    def join(values: Sequence[Tensor]) -> Tensor:
+        return torch.cat([value.expand(clips, length, -1) for value in values])
+
+    blocks = tuple(join(values) for values in zip(*(one.blocks for one in residuals), strict=True))
+    conditions = [one.condition for one in residuals if one.condition is not None]
+    return Residuals(blocks, join(conditions) if conditions else None)
 
 
 def integrate(
