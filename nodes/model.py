@@ -72,7 +72,7 @@ class PavasLoadModel(io.ComfyNode):
                     "precision",
                     options=list(PRECISIONS),
                     default=PRECISIONS[0],
-                    tooltip="Of network and encoders; auto = what suits this device. VAE and vocoder stay fp32.",
+                    tooltip="Of network and encoders; auto = what suits this device, fp8 = smallest.",
                 ),
                 companion("vae", "Latent to mel spectrogram"),
                 companion("vocoder", "Mel spectrogram to sound"),

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-"""What a user may ask for; ``auto`` is the host's choice for its device."""
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp8")
+"""What a user may ask for; ``auto`` is the host's choice for its device. ``fp8`` keeps a network's large weights in
+eight bits and computes in what ``auto`` gives."""
 
 OUT_OF_MEMORY = (
     "The memory of {device} is full: close other programs that use it, make a shorter sound or fewer takes at once, "

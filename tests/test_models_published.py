@@ -96,6 +96,25 @@ def test_precision_is_the_networks_and_not_the_decoders(folder):
     assert torch.equal(wave, reference)
 
 
+def test_eight_bits_halve_the_network_and_change_it_little(folder):
+    full, small = loaded(folder), loaded(folder, precision="fp8")
+
+    def stored_bytes(model):
+        return sum(value.numel() * value.element_size() for value in model.network.parameters())
+
+    assert stored_bytes(small) < 0.3 * stored_bytes(full)
+    assert small.network.latent_std.dtype is torch.float32
+    g = torch.Generator().manual_seed(0)
+    clip, sync, text = (torch.randn(1, n, d, generator=g) for n, d in ((4, 1024), (8, 768), (77, 1024)))
+    latent = torch.randn(1, 16, NETWORK.latent_dim, generator=g)
+
+    def flow(network):
+        return network(latent, torch.tensor([0.5]), network.prepare(clip, sync, text, 16))
+
+    error = (flow(small.network) - flow(full.network)).norm() / flow(full.network).norm()
+    assert 0 < error < 0.2
+
+
 def test_the_time_path_is_exact_at_every_precision(folder):
     model = loaded(folder, precision="bf16")
     table = model.network.t_embed.frequencies()

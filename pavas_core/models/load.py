@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pavas_core.errors import WeightsError
-from pavas_core.models import vae, vocoder
+from pavas_core.models import casting, vae, vocoder
 from pavas_core.models.network import COMPUTED_KEYS, FlowTransformer
 from pavas_core.models.phy_adapter import PhyAdapter
 from pavas_core.models.synchformer import PREFIX as SYNC_PREFIX
@@ -51,9 +51,17 @@ def expect(path: Path, role: str) -> tuple[Checkpoint, Contents]:
 
 
 def load_backbone(
-    path: Path, *, adapter: Path | None = None, dtype: torch.dtype, runtime: Runtime | None = None
+    path: Path,
+    *,
+    adapter: Path | None = None,
+    dtype: torch.dtype,
+    eight_bits: bool = False,
+    runtime: Runtime | None = None,
 ) -> Backbone:
-    """A sound network, its adapter from the same file or from ``adapter``, whose low-rank updates are merged."""
+    """A sound network, its adapter from the same file or from ``adapter``, whose low-rank updates are merged.
+
+    With ``eight_bits`` its large weights are stored in float8; it still computes in ``dtype``.
+    """
     checkpoint, contents = expect(path, "network")
     tensors = _bare(checkpoint)
     extra = (ADAPTER_PREFIX, LOW_RANK_PREFIX)
@@ -66,9 +74,18 @@ def load_backbone(
         config, trained_on = adapters.configs_of(source)
         adapters.check_backbone(source, trained_on, contents.config)
         backbone = adapters.with_low_rank(backbone, source.tensors, source.path.name)
+    layers = casting if eight_bits else nn
     network = _built(
-        lambda **build: FlowTransformer(contents.config, **build), backbone, checkpoint, contents, dtype, runtime
+        lambda **build: FlowTransformer(contents.config, **build),
+        backbone,
+        checkpoint,
+        contents,
+        dtype,
+        runtime,
+        layers,
     )
+    if eight_bits:
+        casting.store_in_eight_bits(network)
     if source is None:
         return Backbone(network, None, contents)
     module = _built(
@@ -151,11 +168,12 @@ def _built(
     contents: Contents,
     dtype: torch.dtype,
     runtime: Runtime | None,
+    layers: Any = nn,
 ) -> Module:
-    """The network with the file's tensors, which must be exactly those it has."""
+    """The network with the file's tensors, which must be exactly those it has, of the host's layers or ``layers``."""
     # Names and shapes are checked on a twin of plain layers: a host's layers may create theirs while loading.
     check_tensors(make(device="meta"), tensors, checkpoint.path.name, str(contents))
-    operations = (runtime.operations if runtime else None) or nn
+    operations = (runtime.operations if runtime else None) or layers
     module = make(operations=operations, dtype=dtype, device="meta")
     module.load_state_dict({name: value.to(dtype) for name, value in tensors.items()}, assign=True)
     return module.eval().requires_grad_(False)

@@ -84,5 +84,6 @@ def load_published(
         raise WeightsError(f"{path.name} is {contents}, and {ROLES['network']} is needed here: choose another file.")
     companions = choose(path, contents, files, folders, named)
     dtype = runtime.dtype(precision)
-    backbone = load.load_backbone(path, adapter=adapter, dtype=dtype, runtime=runtime)
+    eight_bits = precision == "fp8"
+    backbone = load.load_backbone(path, adapter=adapter, dtype=dtype, eight_bits=eight_bits, runtime=runtime)
     return PublishedModel(path, backbone, companions, dtype, runtime)
