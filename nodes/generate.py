@@ -10,7 +10,7 @@ from .model import NO_ADAPTER
 from .wires import Features, Model, Physics, Scene, Tracks, node_schema, seed_input
 
 NEGATIVE_PROMPT = "speech, voice, music"
-"""What users of such models most often ask to suppress."""
+"""The default of :mod:`pavas_core.sampling.generate`, which is not imported to declare a node."""
 
 
 class PavasEncodeVideo(io.ComfyNode):
@@ -221,15 +221,22 @@ class PavasVocode(io.ComfyNode):
                     tooltip="A list with one sound a take.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     @says_what_is_missing
     @survives_full_memory
     def execute(cls, model, latent, output_gain_db):
+        from pavas_core.evaluation.loudness import measure
         from pavas_core.sampling.vocode import vocode
 
         samples = latent["samples"]
         duration_s = latent.get("duration_s", samples.shape[1] / model.latent_rate_hz)
         takes = vocode(model, samples, duration_s, output_gain_db=output_gain_db, runtime=comfy_runtime())
+        reports = [measure(take) for take in takes]
+        say_on_node(
+            cls,
+            "\n".join(f"Take {n}: " + "; it ".join((str(one), *one.faults)) for n, one in enumerate(reports, start=1)),
+        )
         return io.NodeOutput([comfy_audio(take) for take in takes])
