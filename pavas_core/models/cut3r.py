@@ -237,7 +237,7 @@ class Cut3r(nn.Module):
         write: bool = True,
         all_heads: bool = False,
     ) -> tuple[Prediction, State]:
-        """Feature (B, N, enc_dim) of one frame -> its geometry and the state after it, the same one unless ``write``."""
+        """Feature (B, N, enc_dim) of one frame -> its geometry, and the state after it where ``write`` is set."""
         config, device = self.config, feature.device
         overall = feature.mean(dim=1, keepdim=True)
         if first:
