@@ -8,7 +8,8 @@ from .host import comfy_runtime, says_what_is_missing
 from .wires import Objects, Tracks, Velocity, node_schema
 
 
-def _time_scale_input():
+def time_scale_input() -> io.Float.Input:
+    """Slow motion, as every velocity node takes it."""
     return io.Float.Input(
         "time_scale",
         default=1.0,
@@ -50,7 +51,7 @@ class PavasPlanarVelocity(io.ComfyNode):
                     placeholder="ball-1 = 0.22",
                     tooltip="One line an object: its id or name, =, diameter in metres. Empty = none known.",
                 ),
-                _time_scale_input(),
+                time_scale_input(),
                 Objects.Input(
                     "objects", optional=True, tooltip="Needed only where known sizes go by name rather than by id."
                 ),
@@ -109,7 +110,7 @@ class PavasManualVelocity(io.ComfyNode):
                         "twice is a sudden change: an impact."
                     ),
                 ),
-                _time_scale_input(),
+                time_scale_input(),
             ],
             outputs=[
                 Velocity.Output(

@@ -120,7 +120,8 @@ class Surroundings:
             start = [np.eye(4) for _ in self.poses]
         else:
             names, places, weights, frames = self.names, self.places, self.weights, self.frames
-            start = _anchored(self.poses)
+            given = any(pose is not None for pose in self.poses)
+            start = _anchored(self.poses) if given else _chained(names, places, weights, len(self.poses))
         return _procrustes(
             np.concatenate([*frames, np.zeros(0, int)]).astype(int),
             np.concatenate([*names, np.zeros(0, int)]).astype(int),
@@ -184,6 +185,26 @@ def _anchored(poses: list[np.ndarray | None]) -> list[np.ndarray]:
             first = np.linalg.inv(pose)
         anchored.append(first @ pose)
     return anchored
+
+
+def _chained(
+    names: list[np.ndarray], places: list[np.ndarray], weights: list[np.ndarray], count: int
+) -> list[np.ndarray]:
+    """Poses from the first camera by laying every view onto the one before it; scales are left for later."""
+    poses = [np.eye(4)]
+    for index in range(1, count):
+        step = np.eye(4)
+        _, now, before = np.intersect1d(names[index], names[index - 1], return_indices=True)
+        if len(now) >= _FEWEST:
+            a, b = places[index][now], places[index - 1][before]
+            weight = weights[index][now]
+            _, step[:3, :3], step[:3, 3] = similarity(a, b, weight)
+            for _ in range(3):
+                off = np.linalg.norm(a @ step[:3, :3].T + step[:3, 3] - b, axis=1)
+                trust = 1.0 / np.maximum(1.0, off / (1.4826 * float(np.median(off)) + 1e-9)) ** 2
+                _, step[:3, :3], step[:3, 3] = similarity(a, b, weight * trust)
+        poses.append(poses[-1] @ step)
+    return poses
 
 
 def _procrustes(

@@ -24,7 +24,6 @@ from pavas_core.physics.types import (
     Break,
     ObjectSet,
     ScaleSource,
-    Track,
     TrackSet,
     Velocity,
     VelocitySet,
@@ -98,7 +97,7 @@ def observe(reconstruction: Reconstruction, tracks: TrackSet, *, runtime: Runtim
     surroundings, focal = Surroundings(), []
     shape = reconstruction.placement.height, reconstruction.placement.width
     for index, view in enumerate(reconstruction.views):
-        runtime.step("Measuring places", index, len(times))
+        runtime.step("Reconstructing", index, len(times))
         masks = object_masks(list(tracks.tracks), index, reconstruction.placement)
         for number, (surface, mask) in enumerate(zip(surfaces, masks, strict=True)):
             others = with_margin(masks[:number] + masks[number + 1 :], shape, 2)
@@ -109,7 +108,7 @@ def observe(reconstruction: Reconstruction, tracks: TrackSet, *, runtime: Runtim
     if not usable:
         raise PhysicsError(f"{reconstruction.source} gives no usable point of this clip: try another clip or model.")
     still = surroundings.still or tracks.camera is None
-    runtime.step("Measuring places", len(times), len(times))
+    runtime.step("Reconstructing", len(times), len(times))
     return Observed(
         surfaces,
         surroundings.align(still=tracks.camera is None),
@@ -353,12 +352,16 @@ def _breaks(body: _Body, flights: list[np.ndarray | None], scale: float, time_sc
         found.append(
             replace(
                 contact,
-                pre_mps=tuple(float(v) for v in before * scale),
-                post_mps=tuple(float(v) for v in after * scale),
+                pre_mps=_vector(before * scale),
+                post_mps=_vector(after * scale),
                 sigma_mps=float(max(sigma_before, sigma_after, 0.0) * scale) or contact.sigma_mps * scale,
             )
         )
     return [one for one in found if max(np.linalg.norm(one.pre_mps), np.linalg.norm(one.post_mps)) <= MAX_SPEED_MPS]
+
+
+def _vector(values: np.ndarray) -> tuple[float, float, float]:
+    return float(values[0]), float(values[1]), float(values[2])
 
 
 def _side(motion: Motion | None, plane: np.ndarray, free: bool, time_scale: float) -> tuple[np.ndarray, float]:
@@ -382,8 +385,7 @@ def _literal(body: _Body, metres: _Scale, tracks: TrackSet, time_scale: float) -
         interval = int(np.clip(np.searchsorted(tracks.times_s, contact.time_s) - 1, 0, len(vector) - 1))
         before, after = vector[max(0, interval - 1)], vector[min(len(vector) - 1, interval + 1)]
         if np.isfinite(before).all() and np.isfinite(after).all():
-            pre, post = (tuple(float(v) for v in side) for side in (before, after))
-            breaks.append(replace(contact, pre_mps=pre, post_mps=post))
+            breaks.append(replace(contact, pre_mps=_vector(before), post_mps=_vector(after)))
     return replace(
         body.planar,
         speed_mps=np.linalg.norm(vector, axis=1).astype(np.float32),
