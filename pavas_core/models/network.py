@@ -245,7 +245,7 @@ class FlowTransformer(nn.Module):
 
         def latent_modulation(block: Any, index: int) -> Tensor:
             modulation = block.adaLN_modulation(rows)
-            if residuals.condition is None:
+            if residuals.condition is None and modulation.shape[1] != length:
                 # adaLN ran on the distinct sync rows, fewer than latent tokens; spread them now.
                 modulation = modulation[:, conditions.sync_index]
             return modulation + residuals.blocks[index] if residuals.blocks else modulation
