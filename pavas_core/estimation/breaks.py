@@ -16,10 +16,14 @@ _FLIGHT_WINDOW_S = 0.7
 _FLIGHT_SAMPLES = 4
 _LEAST_JUMP = 0.03
 _SIGMAS = 4.0
+_SET_OFF = 0.25
+"""Speed at which a body at rest leaves when it is hit, picture widths per second; a hidden hand starts it slower."""
 LEAST_SWING = 0.5
 """Speed of a blow that counts by itself, picture widths per second."""
 _LARGEST_ACCELERATION = 60.0
 """Of any motion that is no contact, picture widths per second squared."""
+_CALM = 1.0
+"""Of a motion that nothing drives, picture widths per second squared."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,17 @@ def free_flight(gravity_px_s2: float) -> Acceleration:
     return Acceleration((0.0, gravity_px_s2), 0.12 * gravity_px_s2)
 
 
+def calm_motion(width: int) -> Acceleration:
+    """Rest, rolling, sliding: what nothing drives."""
+    return Acceleration((0.0, 0.0), _CALM * width)
+
+
 def cut_at_kinks(path: Path, width: int, frame_s: float, gravity_px_s2: float | None) -> CutPath:
     """Find the kinks of a path; ``gravity_px_s2`` helps where the object is known to fly."""
     general = general_motion(width)
     flight = None if gravity_px_s2 is None else free_flight(gravity_px_s2)
-    pieces = cut_path(path.times_s, path.points, path.sigma, general, flight)
+    calm = calm_motion(width)
+    pieces = cut_path(path.times_s, path.points, path.sigma, general, [calm] if flight is None else [flight, calm])
     if len(pieces) < 2:
         return CutPath(path, tuple(pieces), (), ())
     cuts = list(range(1, len(pieces)))  # cut c lies before piece c
@@ -123,7 +133,8 @@ def _judge(
 ) -> tuple[Kink, int, float]:
     """The kink at a cut, its split and how far it passes: at least 1 is a real one."""
     before, after = pieces[cut - 1], pieces[cut]
-    window = [_FLIGHT_WINDOW_S if p.ballistic else _WINDOW_S for p in (before, after)]
+    known = [p.prior is not general for p in (before, after)]
+    window = [_FLIGHT_WINDOW_S if k else _WINDOW_S for k in known]
     times = path.times_s
     keep = [
         i
@@ -134,19 +145,17 @@ def _judge(
             if i <= before.last
             else times[i] - times[after.first] <= window[1]
         )
-        and (not before.ballistic or i >= before.first)
-        and (not after.ballistic or i <= after.last)
+        and (not known[0] or i >= before.first)
+        and (not known[1] or i <= after.last)
     ]
     index = np.array(keep)
     split = int(np.searchsorted(index, after.first))
-    sides = (
-        flight if before.ballistic and flight is not None else general,
-        flight if after.ballistic and flight is not None else general,
-    )
-    both = flight if before.ballistic and after.ballistic else None
+    sides = before.prior, after.prior
+    both = sides[0] if sides[0] is sides[1] and known[0] else None
     kink = fit_kink(times[index], path.points[index], path.sigma[index], split, sides, frame_s, both)
-    flown, flies = (p.ballistic and p.last - p.first + 1 >= _FLIGHT_SAMPLES for p in (before, after))
-    kink = replace(kink, flown=flown, flies=flies)
+    flown, flies = (p.prior is flight and p.count >= _FLIGHT_SAMPLES for p in (before, after))
+    calm = all(k and p.count >= _FLIGHT_SAMPLES for k, p in zip(known, (before, after), strict=True))
+    kink = replace(kink, flown=flown, flies=flies, calm=calm)
     limits = [
         kink.jump / max(_LEAST_JUMP * width, 1e-9),
         kink.jump / max(_SIGMAS * kink.sigma, 1e-9),
@@ -160,29 +169,35 @@ def _judge(
     return kink, after.first, float(min(limits))
 
 
-def hit_confidence(kink: Kink, width: int) -> float:
+def hit_confidence(kink: Kink, width: int, rigid: bool) -> float:
     """0..1 how sure a kink is a contact; 0.5 and more stands on its own, 0.3 needs a second body to confirm it.
 
-    A body in free flight is turned back by what it meets. Any other may be held or driven: hands start, slow and turn
-    things without a contact, so only a fast one that is stopped at once counts by itself.
+    A body in free flight is turned back by what it meets, and a ``rigid`` one that nothing drives, whose outline no
+    hand changes, turns back or sets off at once only when hit. Any other may be held or driven: hands start, slow and
+    turn things without a contact, so only a fast one that is stopped at once counts by itself.
     """
     fast, slow = float(np.hypot(*kink.before)), float(np.hypot(*kink.after))
     cosine = float(kink.before @ kink.after) / max(fast * slow, 1e-9)
     sharp = kink.jump / max(kink.bend, 1e-9)
     clear = kink.jump / max(kink.sigma, 1e-9)
     strength = float(np.clip(min(clear / 15.0, kink.saved / 80.0, sharp / 6.0), 0.0, 1.0))
-    same_way = cosine > 0.85 and min(fast, slow) > 0.15 * max(fast, slow)
-    if same_way or clear < 4.0:
+    alone, shared = 0.5 + 0.5 * strength, 0.3 + 0.15 * strength
+    if clear < 4.0:
         return 0.2
-    started = fast < 0.15 * slow and not kink.flown
+    undriven = kink.calm and rigid
+    fell = kink.before[1] > 0.3 * fast and kink.after[1] < 0.3 * kink.before[1]
+    if cosine > 0.85 and min(fast, slow) > 0.15 * max(fast, slow) and not (kink.flown and fell):
+        return shared if undriven and sharp > 10.0 and clear > 12.0 else 0.2
+    started = fast < 0.15 * slow
     if kink.flown or kink.flies:
-        pushed_up = kink.before[1] > 0.3 * fast and cosine < 0.3 and kink.after[1] < kink.before[1]
-        if started or (sharp < 4.0 and not pushed_up):
-            return 0.3 + 0.15 * strength
-        return 0.5 + 0.5 * strength
+        return shared if (started and not kink.flown) or (sharp < 4.0 and not fell) else alone
+    if undriven:
+        turned = cosine < -0.3 and min(fast, slow) > 0.1 * max(fast, slow)
+        set_off = started and kink.jump > _SET_OFF * width and sharp > 8.0
+        return alone if (turned or set_off) and sharp > 4.0 and clear > 8.0 else shared
     along = kink.before / max(fast, 1e-9)
     stopped = float(kink.after @ along) < 0.25 * fast
     swung = fast > LEAST_SWING * width and along[1] > 0.0
     if stopped and swung and sharp > 4.0 and clear > 8.0 and kink.saved > 40.0:
         return 0.5 + 0.4 * strength
-    return 0.3 + 0.15 * strength
+    return shared

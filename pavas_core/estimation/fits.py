@@ -8,6 +8,7 @@ the velocity jumps by more than noise and the smooth motion around it explain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,11 +48,13 @@ class Kink:
     gap: float
     """Distance in standard errors by which the sides miss each other."""
     bend: float
-    """Largest speed that the acceleration on either side makes up within one frame, pixels per second."""
+    """Largest speed that unforeseen acceleration on either side makes up within one frame, pixels per second."""
     flown: bool = False
     """Free flight leads to it."""
     flies: bool = False
     """Free flight follows it."""
+    calm: bool = False
+    """The body hardly speeds up or slows down on either side of it."""
 
     @property
     def jump(self) -> float:
@@ -107,7 +110,13 @@ class Piece:
 
     first: int
     last: int
-    ballistic: bool
+    prior: Acceleration
+    """What the acceleration was known to be like."""
+
+    @property
+    def count(self) -> int:
+        """Number of samples, dropped ones inside it included."""
+        return self.last - self.first + 1
 
 
 def cut_path(
@@ -115,20 +124,18 @@ def cut_path(
     points: np.ndarray,
     sigma: np.ndarray,
     general: Acceleration,
-    flight: Acceleration | None = None,
+    special: Sequence[Acceleration] = (),
 ) -> list[Piece]:
     """Smooth pieces of a path [N], [N, 2] with noise ``sigma`` [N]; single samples between them may be dropped.
 
-    Where ``flight`` (free fall) is known each piece is either such a flight, for which two samples suffice, or any
+    Each piece is either one of the ``special`` motions (free fall, next to none), for which two samples suffice, or any
     other motion, which must be worth GENERAL_PRICE more.
     """
     count = len(times_s)
-    costs = _costs(times_s, points, sigma, general, 1.2, 3)
-    flies = np.zeros(costs.shape, bool)
-    if flight is not None:
-        flights = _costs(times_s, points, sigma, flight, 1.5, 2)
-        flies = flights < costs + GENERAL_PRICE
-        costs = np.minimum(flights, costs + GENERAL_PRICE)
+    priors = (general, *special)
+    each = [_costs(times_s, points, sigma, general, 1.2, 3) + (GENERAL_PRICE if special else 0.0)]
+    each += [_costs(times_s, points, sigma, prior, 1.5, 2) for prior in special]
+    kinds, costs = np.argmin(each, axis=0), np.min(each, axis=0)
     best = np.full(count + 1, np.inf)  # least cost of the first n samples
     best[0] = 0.0
     came = np.zeros((count + 1, 2), int)  # first sample of the last step, and whether it is a piece
@@ -144,7 +151,7 @@ def cut_path(
     while end > 0:
         first, kept = int(came[end, 0]), bool(came[end, 1])
         if kept:
-            pieces.append(Piece(first, end - 1, bool(flies[end - 1, end - 1 - first])))
+            pieces.append(Piece(first, end - 1, priors[kinds[end - 1, end - 1 - first]]))
         end = first
     return pieces[::-1]
 
@@ -264,5 +271,5 @@ def fit_kink(
         sigma=float(np.sqrt(max(variance, 0.0))),
         saved=smooth_cost(times_s, points, sigma, flight) - cost,
         gap=miss / float(np.median(sigma)),
-        bend=float(max(np.hypot(*values[3]), np.hypot(*values[4])) * frame_s),
+        bend=frame_s * max(float(np.hypot(*(v - side.mean))) for v, side in zip(values[3:], sides, strict=True)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,7 @@ _SMOOTH_S = 0.1
 _FLOW_SIGMA = 0.25
 """Of the flow of an object's fast pixels, relative."""
 _STEADY = 0.25
+_RIGID_AREA = 0.06
 _SAME_S = 0.1
 """A kink and a blow this close are one contact."""
 _SURE = 0.5
@@ -55,6 +56,8 @@ class _Motion:
     side_px: float
     reliable: bool
     """The centre of the outline moves as the object does."""
+    rigid: bool
+    """The outline keeps its area: nothing but the object itself is in it."""
     cuts: tuple[CutPath, ...]
     flights: tuple[Flight, ...]
 
@@ -145,6 +148,8 @@ def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
     ratio = np.abs(np.log(np.maximum(area, 1e-3) / _running_median(area, 11)))
     whole = seen & ~track.truncated & ~(ratio > 0.6)
     reliable = bool(whole.sum() >= 5 and whole.sum() >= 0.5 * seen.sum() and np.nanmedian(ratio[seen]) < _STEADY)
+    own = area[seen & ~track.truncated]
+    rigid = len(own) > 0 and float(np.median(np.abs(own / np.median(own) - 1.0))) < _RIGID_AREA
     cuts: tuple[CutPath, ...] = ()
     flights: tuple[Flight, ...] = ()
     if reliable:
@@ -153,14 +158,14 @@ def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
         cuts = tuple(cut_at_kinks(p, tracks.width, frame_s, None) for p in paths)
         flights = tuple(f for c in cuts for f in scales.find_flights(c, tracks.width, time_scale))
     flow = None if track.flow_px_s is None else track.flow_px_s.astype(float)
-    return _Motion(track, points, flow, side, reliable, cuts, flights)
+    return _Motion(track, points, flow, side, reliable, rigid, cuts, flights)
 
 
 def _look_again(motion: _Motion, tracks: TrackSet, gravity_px_s2: float, time_scale: float) -> _Motion:
     """Kinks and flights of a body that is known to fly at times."""
     cuts = tuple(cut_at_kinks(c.path, tracks.width, _frame_s(tracks), gravity_px_s2) for c in motion.cuts)
     flights = tuple(f for c in cuts for f in scales.find_flights(c, tracks.width, time_scale))
-    return _Motion(motion.track, motion.points, motion.flow, motion.side_px, motion.reliable, cuts, flights)
+    return replace(motion, cuts=cuts, flights=flights)
 
 
 def _running_median(values: np.ndarray, span: int) -> np.ndarray:
@@ -332,7 +337,7 @@ def _break(kink: Kink, motion: _Motion, tracks: TrackSet, factor: float, free: b
         pre_mps=_vector(before, factor),
         post_mps=_vector(after, factor),
         sigma_mps=kink.sigma * factor / float(np.sqrt(2.0)),
-        confidence=hit_confidence(kink, tracks.width),
+        confidence=hit_confidence(kink, tracks.width, motion.rigid),
     )
 
 
