@@ -1,4 +1,4 @@
-"""Reconstructions from what ComfyUI's own geometry nodes give: MoGe and Depth Anything 3, as dictionaries of tensors."""
+"""Reconstructions from what ComfyUI's own geometry nodes give, MoGe and Depth Anything 3: dictionaries of tensors."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def from_moge(geometry: Mapping[str, Any], tracks: TrackSet) -> Reconstruction:
     if "points" not in geometry:
         raise PhysicsError("The MoGe geometry holds no points: connect the output of MoGe Inference.")
     chosen, thin = _which(len(geometry["points"]), tracks, "MoGe"), _thin(geometry["points"].shape)
-    points = _array(geometry["points"][(slice(None), *thin)][chosen])
+    points = _array(geometry["points"][thin][chosen])
     if "mask" in geometry:
-        points = np.where(_array(geometry["mask"][(slice(None), *thin)][chosen])[..., None] > 0.5, points, np.nan)
+        points = np.where(_array(geometry["mask"][thin][chosen])[..., None] > 0.5, points, np.nan)
     return from_point_maps(
         points,
         tracks.times_s,
@@ -49,7 +49,7 @@ def from_da3(geometry: Mapping[str, Any], tracks: TrackSet, *, fov_x_deg: float 
         raise PhysicsError("The Depth Anything 3 geometry holds no depth: connect the output of its inference node.")
     count, _, _ = geometry["depth"].shape
     chosen, thin = _which(count, tracks, "Depth Anything 3"), _thin(geometry["depth"].shape)
-    depth = _array(geometry["depth"][(slice(None), *thin)][chosen])
+    depth = _array(geometry["depth"][thin][chosen])
     focal = np.full(len(depth), 0.5 * depth.shape[2] / np.tan(np.deg2rad(fov_x_deg) / 2) if fov_x_deg > 0 else np.nan)
     if fov_x_deg <= 0 and "intrinsics" in geometry:
         inner = _array(geometry["intrinsics"][0][chosen])
@@ -59,14 +59,14 @@ def from_da3(geometry: Mapping[str, Any], tracks: TrackSet, *, fov_x_deg: float 
         raise PhysicsError(
             "Depth Anything 3 in mono mode does not know the camera's angle: give fov_x_degrees or use multiview mode."
         )
-    poses = None
+    poses: np.ndarray | None = None
     if "extrinsics" in geometry:
-        poses = np.tile(np.eye(4), (len(depth), 1, 1))
-        poses[:, :3] = _array(geometry["extrinsics"][0][chosen])[:, :3]
-        poses = np.linalg.inv(poses) if np.isfinite(poses).all() else None
-    sure = _array(geometry["confidence"][(slice(None), *thin)][chosen]) if "confidence" in geometry else None
+        to_camera = np.tile(np.eye(4), (len(depth), 1, 1))
+        to_camera[:, :3] = _array(geometry["extrinsics"][0][chosen])[:, :3]
+        poses = np.linalg.inv(to_camera) if np.isfinite(to_camera).all() else None
+    sure = _array(geometry["confidence"][thin][chosen]) if "confidence" in geometry else None
     if "sky" in geometry:
-        depth = np.where(_array(geometry["sky"][(slice(None), *thin)][chosen]) > 0.5, np.nan, depth)
+        depth = np.where(_array(geometry["sky"][thin][chosen]) > 0.5, np.nan, depth)
     return from_point_maps(
         points_from_depth(depth, focal),
         tracks.times_s,
@@ -92,19 +92,19 @@ def _which(count: int, tracks: TrackSet, source: str) -> np.ndarray:
     return np.clip((tracks.times_s * count / tracks.duration_s + 1e-3).astype(int), 0, count - 1)
 
 
-def _thin(shape: Any) -> tuple[slice, slice]:
-    """Every n-th row and column, so that the picture has at most LONG_SIDE pixels along its longer side."""
+def _thin(shape: Any) -> tuple[slice, slice, slice]:
+    """All pictures, every n-th row and column, so that the longer side has at most LONG_SIDE pixels."""
     step = -(-max(int(shape[1]), int(shape[2])) // LONG_SIDE)
-    return slice(step // 2, None, step), slice(step // 2, None, step)
+    return slice(None), slice(step // 2, None, step), slice(step // 2, None, step)
 
 
 def _array(values: Any) -> np.ndarray:
     return np.asarray(values.detach().float().cpu().numpy() if hasattr(values, "detach") else values, np.float32)
 
 
-def _gray(geometry: Mapping[str, Any], thin: tuple[slice, slice], chosen: np.ndarray) -> np.ndarray | None:
+def _gray(geometry: Mapping[str, Any], thin: tuple[slice, slice, slice], chosen: np.ndarray) -> np.ndarray | None:
     """uint8 [L, h, w] from the geometry's own pictures in 0..1."""
     if "image" not in geometry:
         return None
-    image = geometry["image"][(slice(None), *thin)][chosen]
+    image = geometry["image"][thin][chosen]
     return np.clip(_array(image) @ [0.299, 0.587, 0.114] * 255 + 0.5, 0, 255).astype(np.uint8)
