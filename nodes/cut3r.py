@@ -131,8 +131,13 @@ def _choices() -> list:
             default=METHODS[0],
             tooltip="robust, or the paper's equation 3 to the letter: differences of mean points, noise included.",
         ),
-        Objects.Input("objects", optional=True, tooltip="Needed only where known sizes go by name rather than by id."),
     ]
+
+
+def _objects_input():
+    return Objects.Input(
+        "objects", optional=True, tooltip="Needed only where known sizes go by name rather than by id."
+    )
 
 
 def _velocity_output():
@@ -158,6 +163,7 @@ class PavasCut3rVelocity(io.ComfyNode):
                 Tracks.Input("tracks", tooltip="Where each object is at every moment, with masks."),
                 Cut3r.Input("cut3r", tooltip="From Load CUT3R."),
                 *_choices(),
+                _objects_input(),
             ],
             outputs=[
                 _velocity_output(),
@@ -212,8 +218,6 @@ class PavasGeometryVelocity(io.ComfyNode):
             search_aliases=["moge", "depth anything 3", "3d velocity", "geometry", "speed"],
             inputs=[
                 Tracks.Input("tracks", tooltip="Where each object is at every moment, with masks."),
-                MogeGeometry.Input("moge_geometry", optional=True, tooltip="From MoGe Inference."),
-                Da3Geometry.Input("da3_geometry", optional=True, tooltip="From Depth Anything 3 Inference."),
                 *_choices(),
                 io.Float.Input(
                     "fov_x_degrees",
@@ -223,6 +227,9 @@ class PavasGeometryVelocity(io.ComfyNode):
                     step=0.1,
                     tooltip="Horizontal angle of view, for Depth Anything 3 in mono mode; 0 = from the geometry.",
                 ),
+                MogeGeometry.Input("moge_geometry", optional=True, tooltip="From MoGe Inference."),
+                Da3Geometry.Input("da3_geometry", optional=True, tooltip="From Depth Anything 3 Inference."),
+                _objects_input(),
             ],
             outputs=[
                 _velocity_output(),

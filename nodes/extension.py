@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .cut3r import PavasCut3rVelocity, PavasGeometryVelocity, PavasLoadCut3r
 from .detect import PavasDetectMotion
 from .generate import PavasEncodeVideo, PavasPhyAdapterEncode, PavasSampler, PavasVocode
 from .inspect_scene import PavasLoadPhysics, PavasPhysicsPreview, PavasSavePhysics
@@ -23,6 +24,9 @@ NODES: list[type[io.ComfyNode]] = [
     PavasManualMass,
     PavasPlanarVelocity,
     PavasManualVelocity,
+    PavasLoadCut3r,
+    PavasCut3rVelocity,
+    PavasGeometryVelocity,
     PavasCombinePhysics,
     PavasPhysicsEditor,
     PavasPhysicsPreview,
