@@ -15,6 +15,9 @@ _MIN_AREA = 3
 _PLATE_STEP_S = 0.4
 _LIGHT_AREA = 200
 _LIGHT_SHARPNESS = 0.22
+_LIGHT_STEP = 9.0
+"""Per cent by which the ratio to the background may change from one pixel to the next in mere light."""
+_SOLID_AREA = 60
 _PART_GRADIENTS = (18, 40)
 _PART_ROUNDNESS = 0.9
 _PART_ASPECT = 1.45
@@ -362,10 +365,47 @@ def _regions(
             if area < 6 or (parent >= 0 and area >= 0.6 * wholes[parent].area):
                 continue
         if area > _LIGHT_AREA and _is_light(image, still, difference, x, y, region):
-            continue
-        detection = _describe(image, still, difference, fast, x, y, region, inside)
-        out.append(replace(detection, parent=parent))
+            solid = _without_light(image, still, x, y, region)
+        else:
+            solid = [(x, y, region)]
+        for left, top, part in solid:
+            detection = _describe(image, still, difference, fast, left, top, part, inside)
+            out.append(replace(detection, parent=parent))
     return out
+
+
+def _without_light(
+    image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.ndarray
+) -> list[tuple[int, int, np.ndarray]]:
+    """What stands in a change of light: corner and mask of the parts that sharp edges set off from it.
+
+    Light changes the ratio to the background smoothly, so its pixels hang together without a step between them.
+    """
+    import cv2
+
+    h, w = region.shape
+    now, behind = (p[y : y + h, x : x + w].astype(np.float32) for p in (image, still))
+    a, b = now.sum(axis=2) + 24.0, behind.sum(axis=2) + 24.0
+    coloured = np.abs(now - (a / b)[..., None] * behind).max(axis=2) > 14.0 + 0.06 * behind.max(axis=2)
+    ratio = cv2.blur(100.0 * a / b, (3, 3))
+    step = cv2.morphologyEx(ratio, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    smooth = (region & (step < _LIGHT_STEP) & ~coloured).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(smooth, connectivity=4)
+    if count < 2:
+        return []
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    light = cv2.dilate((labels == largest).astype(np.uint8), np.ones((3, 3), np.uint8))
+    solid = (region & (light == 0)).astype(np.uint8)
+    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
+    out = []
+    for i in range(1, count):
+        left, top, wide, tall, area = (int(v) for v in stats[i])
+        part = labels[top : top + tall, left : left + wide] == i
+        tinted = float(coloured[top : top + tall, left : left + wide][part].mean())
+        if area >= _SOLID_AREA * (1.0 if tinted > 0.3 else 8.0):
+            out.append((x + left, y + top, part))
+    return sorted(out, key=lambda part: -part[2].sum())[:_MAX_PARTS]
 
 
 def _describe(
@@ -387,6 +427,7 @@ def _describe(
     shade = _shadow(crop[::thin, ::thin], behind[::thin, ::thin])
     if thin > 1:
         shade = shade.repeat(thin, axis=0)[:h].repeat(thin, axis=1)[:, :w]
+    # A line as thin as a string is no shadow, nor is the dark edge of a thing.
     shade &= region
     shadow = float(shade.sum()) / float(region.sum())
     if 0.0 < shadow < 0.85 and region.sum() > 30:

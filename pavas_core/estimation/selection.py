@@ -13,13 +13,14 @@ _JOIN_S = 0.8
 _REST_S = 3.0
 _JOIN_COST = 1.2
 _ROUND = 0.82
-_PROMINENCE = 0.12
-_ROUND_PROMINENCE = 0.2
+_PROMINENCE = 0.17
+_ROUND_PROMINENCE = 0.3
 _SHADOW = 0.85
 _RUN_STEPS = 3
 _MOST_TRAILS = 120
 _OWN_WAY = 0.45
 _CUT_SPAN = 4
+_SHOT_AREA = 60.0
 
 
 @dataclass
@@ -68,8 +69,8 @@ class Body:
         return float(self.extent * np.sqrt(len(self.observations) * self.side))
 
     def presence(self) -> float:
-        """How much of the picture moves with this, how far and how long."""
-        return float(self.extent * self.side * np.sqrt(len(self.observations)))
+        """How much of the picture moves with this, and how far; a few times its own size is far enough."""
+        return float(min(self.extent, 4.0 * self.side) * self.side)
 
 
 def _mismatch(observations: list[Observation]) -> float:
@@ -112,7 +113,8 @@ def _prominent(bodies: list[Body]) -> list[Body]:
     return [
         b
         for b in bodies
-        if b.presence() >= _PROMINENCE * most or (b.round and b.weight() >= _ROUND_PROMINENCE * furthest)
+        if b.presence() >= _PROMINENCE * most
+        or (b.round and b.presence() >= 0.3 * _PROMINENCE * most and b.weight() >= _ROUND_PROMINENCE * furthest)
     ]
 
 
@@ -239,7 +241,27 @@ def _run(body: Body) -> float:
     return best
 
 
+def _shoots(body: Body) -> bool:
+    """Three sightings in a row, each a whole body further on the same line: too fast to be seen for longer."""
+    if len(body.observations) > 12 or body.area < _SHOT_AREA:
+        return False
+    for i in range(len(body.observations) - 2):
+        a, b = body.points[i + 1] - body.points[i], body.points[i + 2] - body.points[i + 1]
+        short, long = sorted((float(np.hypot(*a)), float(np.hypot(*b))))
+        sizes = [o.area for o in body.observations[i : i + 3]]
+        if (
+            body.frames[i + 2] - body.frames[i] == 2
+            and short > max(1.5 * body.side, 0.5 * long)
+            and float(a @ b) > 0.95 * short * long
+            and max(sizes) < 2.5 * min(sizes)
+        ):
+            return True
+    return False
+
+
 def _moves(body: Body, frame_rate: float) -> bool:
+    if _shoots(body):
+        return True
     count, life = len(body.observations), body.frames[-1] - body.frames[0] + 1
     if count < max(3, round(0.15 * frame_rate)) or (count < 0.5 * life and count < 0.5 * frame_rate):
         return False
@@ -421,9 +443,12 @@ def _belong(a: Body, b: Body, frame_rate: float) -> bool:
     boxes_a, boxes_b = _boxes(a), _boxes(b)
     if len(common) >= max(2, 0.25 * shorter):
         reach = 0.25 * max(a.side, b.side) + 2.0
-        near = float((_gap(boxes_a[ia], boxes_b[ib]) < reach).mean())
-        unequal = min(a.area, b.area) < 0.4 * max(a.area, b.area)
-        return near > (0.5 if unequal else 0.85)
+        gaps = _gap(boxes_a[ia], boxes_b[ib])
+        near = float((gaps < reach).mean())
+        apart = _apart(a, b, ia, ib)
+        if min(a.area, b.area) < 0.4 * max(a.area, b.area):
+            return near > 0.5
+        return near > 0.85 and apart < 0.6
     if a.first.frame > b.first.frame:
         a, b, boxes_a, boxes_b = b, a, boxes_b, boxes_a
     pause = b.first.frame - a.last.frame
@@ -432,6 +457,16 @@ def _belong(a: Body, b: Body, frame_rate: float) -> bool:
     if np.abs(a.colour - b.colour).mean() > 60:
         return False
     return bool(_gap(boxes_a[-1:], boxes_b[:1])[0] < 0.3 * min(a.side, b.side))
+
+
+def _apart(a: Body, b: Body, ia: np.ndarray, ib: np.ndarray) -> float:
+    """How differently two fragments move in their common frames, relative to how fast they move; 0 at rest."""
+    pairs = [(a.observations[i].flow, b.observations[k].flow) for i, k in zip(ia, ib, strict=True)]
+    steps = [(np.array(p), np.array(q)) for p, q in pairs if p is not None and q is not None]
+    moving = [(p, q) for p, q in steps if max(np.hypot(*p), np.hypot(*q)) > 0.7]
+    if len(moving) < 4:
+        return 0.0
+    return float(np.median([np.hypot(*(p - q)) / max(np.hypot(*p), np.hypot(*q)) for p, q in moving]))
 
 
 def _boxes(body: Body) -> np.ndarray:
