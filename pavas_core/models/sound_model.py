@@ -45,6 +45,8 @@ class Features:
     """Seconds of scene cuts, which windows respect."""
     sync_hop_s: float = 0.32
     """Seconds between two groups of 8 sync tokens."""
+    sync_span_s: float = 0.64
+    """Seconds that a group of 8 sync tokens covers from its begin."""
 
 
 class SoundModel(Protocol):

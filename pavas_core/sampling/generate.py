@@ -185,6 +185,6 @@ def _within(features: Features, window: Window) -> tuple[Tensor | None, Tensor |
     clip = features.clip[: len(times)][inside[: len(features.clip)]]
     groups = features.sync.unflatten(0, (-1, SYNC_TOKENS))
     first = min(round(window.start_s / features.sync_hop_s), len(groups) - 1)
-    # A group looks ahead over two hops: the last one of a window ends where the window does.
-    last = max(first + 1, math.floor(window.end_s / features.sync_hop_s + 1e-6) - 1)
+    # The last group of a window ends where the window does.
+    last = max(first + 1, math.floor((window.end_s - features.sync_span_s) / features.sync_hop_s + 1e-6) + 1)
     return clip if len(clip) else features.clip[-1:], groups[first:last].flatten(0, 1)
