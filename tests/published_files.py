@@ -46,14 +46,34 @@ def write_sound_files(folder: Path, network: NetworkConfig = NETWORK) -> Files:
     return files
 
 
+def write_clip(path: Path, *, width: int, embed_dim: int, text_width: int) -> Path:
+    """A CLIP of open_clip's layout with one layer a tower and pictures of 28 px."""
+    from pavas_core.models.clip_encoder import ClipEncoder
+
+    vision = {"image_size": 28, "layers": 1, "width": width, "head_width": 64, "patch_size": 14, "mlp_ratio": 2.0}
+    text = {"context_length": 77, "vocab_size": 49408, "width": text_width, "heads": 1, "layers": 1}
+    model = ClipEncoder({"embed_dim": embed_dim, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text})
+    save_file(filled(model.clip), path)
+    return path
+
+
+def write_synchformer(path: Path) -> Path:
+    """Synchformer's visual encoder as fp16, in the published layout."""
+    from pavas_core.models.synchformer import PREFIX, SyncEncoder
+
+    save_file({PREFIX + name: value.half() for name, value in filled(SyncEncoder()).items()}, path)
+    return path
+
+
 def write_encoder_stubs(folder: Path) -> None:
     """Files that are told as CLIP and Synchformer but hold only the tensors that tell so."""
     folder.mkdir(parents=True, exist_ok=True)
     clip = {
         "visual.conv1.weight": torch.zeros(8, 3, 14, 14),
         "visual.positional_embedding": torch.zeros(5, 8),
+        "visual.proj": torch.zeros(8, 1024),
         "token_embedding.weight": torch.zeros(2, 8),
-        "ln_final.weight": torch.zeros(8),
+        "ln_final.weight": torch.zeros(1024),
     }
     sync = {
         "vfeat_extractor.patch_embed_3d.proj.weight": torch.zeros(1),

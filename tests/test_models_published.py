@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from pavas_core.errors import Cancelled, WeightsError
-from pavas_core.models import decoding, load
+from pavas_core.models import decoding, load, synchformer
 from pavas_core.models.network import NetworkConfig
-from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter
+from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, no_physics
 from pavas_core.models.published import load_published
 from pavas_core.models.vae import MelVae, VaeConfig
 from pavas_core.runtime import Runtime
+from pavas_core.sampling.generate import generate
+from pavas_core.sampling.physics import Physics
+from pavas_core.sampling.vocode import vocode
+from pavas_core.video.clip import clip_from_frames
 from pavas_core.weights.adapters import save_adapter
 from pavas_core.weights.folders import usable_files
-from tests.published_files import NETWORK, VAE, VOCODER, filled, write_encoder_stubs, write_sound_files
+from tests.published_files import (
+    NETWORK,
+    VAE,
+    VOCODER,
+    filled,
+    write_clip,
+    write_encoder_stubs,
+    write_sound_files,
+    write_synchformer,
+)
 
 
 @pytest.fixture
@@ -149,6 +165,113 @@ def test_long_sounds_are_decoded_in_pieces_without_seams(folder, monkeypatch):
 
     with pytest.raises(Cancelled):
         model.decode(latent, runtime=Runtime(on_progress=stop))
+
+
+class TestEncoding:
+    """With a CLIP of one layer a tower and a Synchformer of one block."""
+
+    CONFIG = NetworkConfig(20, 128, 4, 2, clip_dim=64, text_dim=64)
+
+    @pytest.fixture
+    def model(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(synchformer, "DEPTH", 1)
+        write_sound_files(tmp_path, self.CONFIG)
+        write_clip(tmp_path / "clip.safetensors", width=64, embed_dim=64, text_width=64)
+        write_synchformer(tmp_path / "sync.safetensors")
+        return loaded(tmp_path)
+
+    @pytest.fixture
+    def clip(self):
+        rng = np.random.default_rng(0)
+        return clip_from_frames(rng.integers(0, 255, (30, 48, 64, 3), dtype=np.uint8), 24.0)
+
+    def test_a_clip_gives_tokens_at_the_trained_rates(self, model, clip):
+        seen = model.encode_video(clip, None, runtime=Runtime())
+        assert seen.duration_s == pytest.approx(1.25)
+        assert seen.clip.shape == (10, 64)
+        assert seen.sync.shape == (8 * 2, 768)
+        assert seen.clip.dtype is torch.float32
+        torch.testing.assert_close(seen.clip.norm(dim=-1), torch.ones(10))
+        assert seen.encoder == model.encoder
+
+    def test_encoders_stay_on_the_device_only_while_they_work(self, model, clip):
+        lent = []
+
+        @contextlib.contextmanager
+        def lend(modules, device, activation_bytes):
+            lent.append([type(module).__name__ for module in modules])
+            yield
+
+        model.encode_video(clip, None, runtime=Runtime(lend_device=lend))
+        model.decode(torch.zeros(1, 4, 20), runtime=Runtime(lend_device=lend))
+        assert lent == [["ClipEncoder"], ["SyncEncoder"], ["MelVae"], ["BigVgan"]]
+
+    def test_a_prompt_is_encoded_once(self, model, monkeypatch):
+        first = model.encode_text("a ball", runtime=Runtime())
+        assert first.shape == (77, 64)
+        calls = []
+        monkeypatch.setattr(type(model._clip), "encode_tokens", lambda *rest: calls.append(1) or 1 / 0)
+        assert torch.equal(model.encode_text("a ball", runtime=Runtime()), first)
+        assert calls == []
+        with pytest.raises(ZeroDivisionError):
+            model.encode_text("a cup", runtime=Runtime())
+
+    def test_a_second_take_and_an_edit_encode_nothing(self, model, clip, monkeypatch):
+        seen = model.encode_video(clip, None, runtime=Runtime())
+        options = {"prompt": "a ball", "negative_prompt": "music", "steps": 2, "runtime": Runtime()}
+        one = generate(model, seen, seed=1, **options)
+        for part in (model._clip, model._sync):
+            monkeypatch.setattr(part, "forward", None)
+        monkeypatch.setattr(type(model._clip), "encode_tokens", None)
+        monkeypatch.setattr(type(model._clip), "encode_pictures", None)
+        monkeypatch.setattr(type(model._sync), "encode_window", None)
+        two = generate(model, seen, seed=2, cfg_strength=3.0, **options)
+        assert one.shape == two.shape
+        assert not torch.equal(one, two)
+
+    def test_the_whole_way_to_a_sound_as_long_as_the_clip(self, model, clip):
+        seen = model.encode_video(clip, None, runtime=Runtime())
+        latent = generate(model, seen, prompt="a ball", steps=2, runtime=Runtime())
+        (sound,) = vocode(model, latent, seen.duration_s, runtime=Runtime())
+        assert sound.waveform.shape == (1, round(1.25 * 16000))
+
+    @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp8"])
+    def test_a_fresh_adapter_is_the_network_alone_bit_for_bit(self, model, clip, precision):
+        folder = model.companions.vae.parent
+        torch.manual_seed(0)
+        config = AdapterConfig(width=128, depth=4, feature_dim=64, hidden_dim=32, bottleneck=8)
+        save_adapter(folder / "adapter.safetensors", PhyAdapter(config), self.CONFIG)
+        plain = loaded(folder, precision=precision)
+        adapted = loaded(folder, precision=precision, adapter=folder / "adapter.safetensors")
+        seen = plain.encode_video(clip, None, runtime=Runtime())
+        physics = Physics(adapted.name, *(adapted.adapter.encode(one, 40) for one in self.physics_and_none(config)))
+        options = {"prompt": "a ball", "steps": 2, "runtime": Runtime()}
+        assert torch.equal(generate(plain, seen, **options), generate(adapted, seen, physics, **options))
+
+    def physics_and_none(self, config):
+        like = torch.zeros(1)
+        given = replace(
+            no_physics(1, 10, config, like),
+            features=torch.randn(1, 1, 10, 64, generator=torch.Generator().manual_seed(0)),
+            present=torch.ones(1, 1, 10, dtype=torch.bool),
+            mass_kg=torch.tensor([[2.0]]),
+            speed_mps=torch.ones(1, 1, 10),
+        )
+        return given, no_physics(1, 1, config, like)
+
+    def test_another_clip_model_does_not_fit(self, model):
+        folder = model.companions.vae.parent
+        (folder / "clip.safetensors").unlink()
+        write_clip(folder / "other.safetensors", width=64, embed_dim=32, text_width=64)
+        with pytest.raises(WeightsError, match="An open_clip CLIP model is missing"):
+            loaded(folder)
+
+    def test_logit_scale_may_be_a_list_of_one(self, model):
+        path = model.companions.clip
+        tensors = load_file(path)
+        tensors["logit_scale"] = tensors["logit_scale"].reshape(1)
+        save_file(tensors, path)
+        load.load_clip(path, dtype=torch.float32)
 
 
 def adapter_file(path, backbone=NETWORK):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pavas_core.errors import WeightsError
 from pavas_core.models import casting, vae, vocoder
+from pavas_core.models.clip_encoder import ClipEncoder, clip_config
 from pavas_core.models.network import COMPUTED_KEYS, FlowTransformer
 from pavas_core.models.phy_adapter import PhyAdapter
 from pavas_core.models.synchformer import PREFIX as SYNC_PREFIX
@@ -150,6 +151,24 @@ def load_synchformer(path: Path, *, dtype: torch.dtype, runtime: Runtime | None 
     return _built(
         SyncEncoder,
         {name.removeprefix(SYNC_PREFIX): value for name, value in visual.items()},
+        checkpoint,
+        contents,
+        dtype,
+        runtime,
+    )
+
+
+def load_clip(path: Path, *, dtype: torch.dtype, runtime: Runtime | None = None) -> ClipEncoder:
+    """open_clip's CLIP with both towers, of the size the file's tensors say."""
+    checkpoint, contents = expect(path, "clip")
+    tensors = _bare(checkpoint)
+    config = clip_config({name: tuple(value.shape) for name, value in tensors.items()})
+    if "logit_scale" in tensors:
+        tensors["logit_scale"] = tensors["logit_scale"].reshape(())  # some files have it as a list of one
+    return _built(
+        # A library's network is not made of the host's layers: it is moved whole.
+        lambda operations=None, **build: ClipEncoder(config, **build),
+        {f"clip.{name}": value for name, value in tensors.items()},
         checkpoint,
         contents,
         dtype,

@@ -60,6 +60,9 @@ def choose(
             raise missing(role, variant, f"{wanted[0].upper()}{wanted[1:]}", folders)
         return min(fitting, key=lambda path: (path.parent != network.parent, -path.stat().st_size, path.name))
 
+    def sees_enough(clip: Contents) -> bool:
+        return (clip.config.embed_dim, clip.config.text_width) == (contents.config.clip_dim, contents.config.text_dim)
+
     vae = pick("vae", rate, lambda it: it.config.latent_dim == latent_dim, f"a mel VAE with {latent_dim} channels")
     mel_bins = contents_of(vae).config.mel_bins
     return Companions(
@@ -67,7 +70,7 @@ def choose(
         vocoder=pick(
             "vocoder", rate, lambda it: it.config.mel_bins == mel_bins, f"a BigVGAN vocoder of {mel_bins} mel bins"
         ),
-        clip=pick("clip", "ViT-H-14-378", lambda it: True, ROLES["clip"]),
+        clip=pick("clip", "ViT-H-14-378", sees_enough, ROLES["clip"]),
         synchformer=pick("synchformer", "", lambda it: True, ROLES["synchformer"]),
     )
 

@@ -43,6 +43,20 @@ STRANGERS = {
 
 
 @dataclass(frozen=True)
+class ClipShape:
+    """What tells one CLIP from another, and the widths of what it gives for a picture and for a word."""
+
+    width: int
+    patch_px: int
+    picture_px: int
+    embed_dim: int
+    text_width: int
+
+
+CLIP_VARIANTS = {"ViT-H-14-378": ClipShape(1280, 14, 378, 1024, 1024)}
+
+
+@dataclass(frozen=True)
 class Contents:
     """One file's role and variant, with the configuration that builds the network for it."""
 
@@ -51,7 +65,7 @@ class Contents:
     variant: str
     """``large_44k_v2``, ``44k`` and the like; ``custom`` for a shape that was never published."""
     config: Any
-    """NetworkConfig, VaeConfig or VocoderConfig; None for roles with one shape, or whose file says it."""
+    """NetworkConfig, VaeConfig, VocoderConfig or ClipShape; None for roles with one shape, or whose file says it."""
     has_adapter: bool = False
     """A network's file that holds a Phy-Adapter too."""
 
@@ -162,9 +176,10 @@ def _synchformer(shapes: Shapes) -> Contents:
 def _clip(shapes: Shapes) -> Contents:
     grid, width = shapes["visual.positional_embedding"]
     patch = shapes["visual.conv1.weight"][2]
-    size = round((grid - 1) ** 0.5) * patch
-    known = (width, patch, size) == (1280, 14, 378)
-    return Contents("clip", "ViT-H-14-378" if known else "custom", None)
+    shape = ClipShape(
+        width, patch, round((grid - 1) ** 0.5) * patch, shapes["visual.proj"][1], shapes["ln_final.weight"][0]
+    )
+    return Contents("clip", _variant(shape, CLIP_VARIANTS), shape)
 
 
 def _adapter(shapes: Shapes) -> Contents:
