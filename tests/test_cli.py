@@ -324,3 +324,14 @@ def test_a_prompt_names_what_has_no_name(bounce):
     body = scene.bodies[0]
     assert body.mass.source == "table:tennis ball"
     assert body.object.material == "rubber"
+
+
+def test_the_environment_report_names_versions_and_nothing_private(capsys):
+    assert cli.main(["environment"]) == 0
+    said = capsys.readouterr().out
+    lines = dict(line.split(": ", 1) for line in said.splitlines())
+    assert lines["numpy"] == np.__version__
+    assert "libavcodec" in lines["FFmpeg"]
+    assert "cpu" in lines["devices"]
+    assert str(Path.home()) not in said
+    assert str(ROOT) not in said

@@ -109,3 +109,30 @@ def test_no_folder_hides_the_templates():
     assert not [
         name for name in ("example_workflows", "example", "examples", "workflow") if (WORKFLOWS.parent / name).exists()
     ]
+
+
+@pytest.mark.parametrize("path", sorted((WORKFLOWS.parent / "subgraphs").glob("*.json")), ids=lambda path: path.stem)
+def test_a_blueprint_is_one_node_whose_inside_fits_together(path):
+    golden = known_nodes()
+    document = load(path)
+    (outside,) = document["nodes"]
+    (inside,) = document["definitions"]["subgraphs"]
+    assert outside["type"] == inside["id"]
+    assert [socket["name"] for socket in outside["inputs"]] == [socket["name"] for socket in inside["inputs"]]
+    assert [socket["name"] for socket in outside["outputs"]] == [socket["name"] for socket in inside["outputs"]]
+    nodes = {node["id"]: node for node in inside["nodes"]}
+    given: set[tuple[int, int]] = set()
+    for link in inside["links"]:
+        origin, target = nodes.get(link["origin_id"]), nodes.get(link["target_id"])
+        source = origin["outputs"] if origin else inside["inputs"]
+        sink = target["inputs"] if target else inside["outputs"]
+        assert source[link["origin_slot"]]["type"] == sink[link["target_slot"]]["type"] == link["type"]
+        if target:
+            assert sink[link["target_slot"]]["link"] == link["id"]
+            given.add((link["target_id"], link["target_slot"]))
+    for node in nodes.values():
+        schema = golden[node["type"]]
+        widget_values(node, schema)
+        optional = {one["name"]: one["optional"] or one["type"] in WIDGET_TYPES for one in schema["inputs"]}
+        for slot, socket in enumerate(node["inputs"]):
+            assert optional[socket["name"]] or (node["id"], slot) in given, socket["name"]
