@@ -9,10 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pavas_core import __version__
-from pavas_core.commands import convert_cut3r, environment, foley, models, parity, physics, queue, simulate
+from pavas_core.commands import (
+    convert_cut3r,
+    environment,
+    evaluate,
+    foley,
+    models,
+    parity,
+    physics,
+    queue,
+    simulate,
+    train,
+)
 from pavas_core.errors import PavasError
 
-COMMANDS = (foley, physics, simulate, queue, models, convert_cut3r, parity, environment)
+COMMANDS = (foley, physics, simulate, queue, models, convert_cut3r, parity, environment, train, evaluate)
 EXIT_ERROR, EXIT_STOPPED = 2, 130
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements" / "core.txt"
 

@@ -7,6 +7,7 @@ moving an impact must move its sound; a configuration without it is the paper's.
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
@@ -148,8 +149,9 @@ class Mixer(nn.Module):
         self.down = operations.Linear(dim, bottleneck, **factory)
         self.up = operations.Linear(bottleneck, dim_out, **factory)
         self.alpha = nn.Parameter(torch.ones((), **factory))
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        for value in (self.up.weight, self.up.bias):
+            if value is not None:  # layers of a host that streams weights have none before they are read
+                nn.init.zeros_(value)
 
     def forward(self, condition: Tensor) -> Tensor:
         return self.alpha.to(condition) * self.up(nn.functional.silu(self.down(condition)))
@@ -282,7 +284,7 @@ class PhyAdapter(nn.Module):
             return Residuals(condition=self.sum_mixer(torch.stack(list(given.values())).sum(dim=0)))
         blocks = []
         for mixers in cast("list[nn.ModuleDict]", list(self.mixers)):
-            total = torch.stack([mixers[name](value) for name, value in given.items()]).sum(dim=0)
+            total = functools.reduce(torch.add, (mixers[name](value) for name, value in given.items()))
             if not self.config.modulate_gates:
                 shift, scale, mlp_shift, mlp_scale = total.chunk(4, dim=-1)
                 closed = torch.zeros_like(shift)

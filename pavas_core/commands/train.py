@@ -1,0 +1,41 @@
+"""``train``: pavas-nano from simulated scenes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pavas_core.commands.console import make_folder, print_files, progress
+from pavas_core.errors import PavasError
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Declare the command."""
+    train = commands.add_parser("train", help="train pavas-nano on simulated scenes", allow_abbrev=False)
+    train.add_argument("model", choices=["nano"])
+    train.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="scenes, checkpoints, metrics, weights"
+    )
+    train.add_argument("--scenes", type=int, default=2400, metavar="N")
+    train.add_argument("--steps", type=int, default=6000, metavar="N")
+    train.add_argument("--batch", type=int, default=24, metavar="N")
+    train.add_argument("--seed", type=int, default=0, metavar="N")
+    train.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda")
+    train.add_argument("--threads", type=int, default=0, metavar="N", help="0 = as many as there are cores")
+    train.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from pavas_core.training.loop import Recipe
+    from pavas_core.training.nano import train_nano
+
+    for name in ("scenes", "steps", "batch"):
+        if getattr(options, name) < 4:
+            raise PavasError(f"--{name} is {getattr(options, name)}: give 4 or more.")
+    make_folder(options.out)
+    recipe = Recipe(steps=options.steps, batch=options.batch, seed=options.seed)
+    with progress() as runtime:
+        written = train_nano(
+            options.out, recipe, scenes=options.scenes, device=options.device, threads=options.threads, runtime=runtime
+        )
+    print_files([written])

@@ -1,0 +1,315 @@
+"""The proof that pavas-nano obeys physics: held-out scenes, bars, and an interval for every figure.
+
+The truth itself and its twin (same events, other random draws, through the codec) are scored first. A bar is met when
+the pessimistic end of the interval meets it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pavas_core.errors import PavasError
+from pavas_core.evaluation import proof_tasks as tasks
+from pavas_core.evaluation.apcc import Event, apcc, save_events
+from pavas_core.evaluation.proof_clips import FIRST_SEED
+from pavas_core.evaluation.statistics import Figure, bootstrap, correlation, mean, pooled_f1, share, spearman
+from pavas_core.physics.types import CONTACTS
+from pavas_core.runtime import Runtime
+from pavas_core.training.examples import ROOM_TONE_DB
+
+MIN_MOVE_DB_PER_DECADE = 3.0
+"""Sweeps are judged where the truth's loudness moves by this."""
+MIN_MOVE_OCTAVES = 0.1
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many clips each measurement gets."""
+
+    clips: int = 200
+    sweeps: int = 4
+    """Per contact type."""
+    edits: int = 16
+    swaps: int = 16
+    materials: int = 6
+    seeds: int = 5
+    pixels: int = 8
+    tries: int = 12
+    """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
+
+
+FULL = Size(clips=1200, sweeps=20, edits=80, swaps=60, materials=20, seeds=20, pixels=80)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure and what it must reach; without a bar it is told for comparison."""
+
+    name: str
+    figure: Figure
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the interval's pessimistic end reaches the bar; None without one."""
+        if self.least is None and self.most is None:
+            return None
+        if np.isnan(self.figure.low) or np.isnan(self.figure.high):
+            return False
+        above = self.least is None or self.figure.low >= self.least
+        return above and (self.most is None or self.figure.high <= self.most)
+
+    def text(self) -> str:
+        """One line of the table."""
+        verdict = {True: "met", False: "MISS", None: ""}[self.met]
+        one = self.figure
+        parts = [f">= {self.least:g}"] if self.least is not None else []
+        parts += [f"<= {self.most:g}"] if self.most is not None else []
+        interval = f"{one.low:7.3f} ..{one.high:7.3f}"
+        return f"{verdict:<5}{self.name:<58}{one.value:8.3f}  {interval}  n={one.count:<5}{' '.join(parts)}"
+
+
+def prove(size: Size, *, processes: int = 2, dump: Path | None = None, runtime: Runtime) -> list[Row]:
+    """Measure everything; rows in the table's order."""
+    folder = str(dump) if dump else ""
+    first = FIRST_SEED
+    jobs: list[tuple[str, Callable, tuple]] = [
+        ("clip", tasks.clip_task, (first + index, folder)) for index in range(size.clips)
+    ]
+    jobs += [("pixels", tasks.pixels_task, (first + 50_000 + index,)) for index in range(size.pixels)]
+    found = _run(jobs, processes, runtime)
+    wanted: list[tuple[str, Callable, tuple, int]] = [
+        *((f"sweep {name}", tasks.sweep_task, (name,), size.sweeps) for name in CONTACTS),
+        ("edit", tasks.edit_task, (), size.edits),
+        ("swap", tasks.swap_task, (), size.swaps),
+        ("material", tasks.material_task, (), size.materials),
+        ("seeds", tasks.seeds_task, (), size.seeds),
+    ]
+    for number, (name, task, extra, count) in enumerate(wanted):
+        begin = first + 60_000 + 5_000 * number
+        found[name] = []
+        for at in range(begin, begin + size.tries * count, count):
+            missing = count - len(found[name])
+            if missing <= 0:
+                break
+            found[name] += _run([(name, task, (seed, *extra)) for seed in range(at, at + count)], processes, runtime)[
+                name
+            ][:missing]
+    if dump:
+        _save_events(found["clip"], dump)
+    return rows_of(found)
+
+
+def _run(
+    jobs: Sequence[tuple[str, Callable, tuple]], processes: int, runtime: Runtime
+) -> dict[str, list[dict[str, Any]]]:
+    """Results by name, in the order of the jobs; measurements that do not apply are left out."""
+    results: dict[int, Any] = {}
+    if processes <= 1:
+        for index, (name, task, arguments) in enumerate(jobs):
+            runtime.step(name, index, len(jobs))
+            results[index] = task(*arguments)
+    else:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            waiting = {pool.submit(task, *arguments): index for index, (_, task, arguments) in enumerate(jobs)}
+            for done, future in enumerate(as_completed(waiting)):
+                runtime.step(jobs[waiting[future]][0], done, len(jobs))
+                results[waiting[future]] = future.result()
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in jobs}
+    for index, (name, _, _) in enumerate(jobs):
+        if results[index] is not None:
+            found[name].append(results[index])
+    return found
+
+
+def rows_of(found: dict[str, list[dict[str, Any]]]) -> list[Row]:
+    """The table from all measurements."""
+    sweeps = [one for name in CONTACTS for one in found[f"sweep {name}"]]
+    return [
+        *_onset_rows(found["clip"], found["pixels"]),
+        *_apcc_rows(found["clip"]),
+        *_level_rows(found["clip"], found["pixels"]),
+        *_sweep_rows(sweeps),
+        *_edit_rows(found["edit"], found["swap"]),
+        *_material_rows(found["clip"], found["material"]),
+        *_quiet_rows(found["clip"]),
+        *_seed_rows(found["seeds"]),
+    ]
+
+
+def _f1(clips: Sequence[dict[str, Any]], name: str) -> Figure:
+    return bootstrap([clip["onsets"][name] for clip in clips if not clip["quiet"]], pooled_f1)
+
+
+def _onset_rows(clips: Sequence[dict[str, Any]], pixels: Sequence[dict[str, Any]]) -> list[Row]:
+    return [
+        Row("onset F1@50 ms: truth", _f1(clips, "truth"), least=0.95),
+        Row("onset F1@50 ms: twin through the codec", _f1(clips, "twin")),
+        Row("onset F1@50 ms: all conditions", _f1(clips, "given"), least=0.88),
+        Row("onset F1@50 ms: physics nulled", _f1(clips, "nulled"), least=0.75),
+        Row(
+            "onset F1@50 ms: everything but mass from pixels",
+            bootstrap([one["onsets"] for one in pixels], pooled_f1),
+            least=0.75,
+        ),
+    ]
+
+
+def _apcc_rows(clips: Sequence[dict[str, Any]]) -> list[Row]:
+    events = [Event(str(clip["seed"]), **impact) for clip in clips for impact in clip["impacts"]]
+    strength = {
+        name: np.array([value for clip in clips for value in clip["strength"].get(name, [])])
+        for name in ("truth", "twin", "given")
+    }
+    rows = []
+    for log_energy, word in ((False, "linear"), (True, "log")):
+        try:
+            twin, given = (
+                apcc(events, strength["truth"], strength[name], log_energy=log_energy) for name in ("twin", "given")
+            )
+        except PavasError:
+            nothing = Figure(float("nan"), float("nan"), float("nan"), len(events))
+            rows.append(Row(f"APCC-delta, {word}", nothing, most=0.0))
+            continue
+        rows.append(Row(f"APCC-delta, {word}: twin", Figure(twin.delta, twin.low, twin.high, len(events))))
+        judged = Figure(given.delta, given.low, given.high, len(events))
+        rows.append(Row(f"APCC-delta, {word}: all conditions", judged, most=twin.delta + 0.03))
+    return rows
+
+
+def _level_rows(clips: Sequence[dict[str, Any]], pixels: Sequence[dict[str, Any]]) -> list[Row]:
+    def pairs(name: str) -> list[tuple[float, float]]:
+        return [(clip["level_db"]["truth"], clip["level_db"][name]) for clip in clips]
+
+    def bias(units: list[tuple[float, float]]) -> float:
+        return float(np.mean([made - true for true, made in units]))
+
+    return [
+        Row("clip level correlation: twin", bootstrap(pairs("twin"), correlation)),
+        Row("clip level correlation: all conditions", bootstrap(pairs("given"), correlation), least=0.95),
+        Row("clip level bias, dB: twin", bootstrap(pairs("twin"), bias), least=-1.0, most=1.0),
+        Row("clip level bias, dB: all conditions", bootstrap(pairs("given"), bias), least=-1.0, most=1.0),
+        Row(
+            "clip level correlation: physics from pixels",
+            bootstrap([tuple(one["level_db"]) for one in pixels], correlation),
+            least=0.80,
+        ),
+    ]
+
+
+def _sweep_rows(sweeps: Sequence[dict[str, Any]]) -> list[Row]:
+    rows = []
+    for name in ("mass", "speed"):
+        for contact in CONTACTS:
+            mine = [one[name] for one in sweeps if one["contact"] == contact]
+            moving = [one for one in mine if abs(one["true_slope"]) >= MIN_MOVE_DB_PER_DECADE]
+            if not moving:
+                continue
+            rows.append(
+                Row(
+                    f"{name} sweep, {contact}: Spearman",
+                    bootstrap([one["spearman"] for one in moving], mean),
+                    least=0.98,
+                )
+            )
+            ratio = bootstrap([(one["slope"], one["true_slope"]) for one in moving], _slope_ratio)
+            rows.append(Row(f"{name} sweep, {contact}: slope / truth", ratio, least=0.8, most=1.2))
+    turns = [one[name] for one in sweeps for name in ("mass", "speed")]
+    turning = [one for one in turns if abs(one["true_octaves"]) > MIN_MOVE_OCTAVES]
+    agree = [one["octaves"] * one["true_octaves"] > 0 for one in turning]
+    rows.append(Row("centroid direction agrees", share(agree), least=0.9))
+    return rows
+
+
+def _slope_ratio(units: Sequence[tuple[float, float]]) -> float:
+    """Least squares through the origin: slopes as made over slopes of the truth."""
+    made, true = np.array(units).T
+    return float((made * true).sum() / (true * true).sum())
+
+
+def _edit_rows(edits: Sequence[dict[str, Any]], swaps: Sequence[dict[str, Any]]) -> list[Row]:
+    deleted = [one["down_db"] >= tasks.DELETED_DB for one in edits]
+    added = [one["added"] for one in edits if one["added"] is not None]
+    return [
+        Row("masses swapped: order of loudness flips", share([one["flips"] for one in swaps]), least=0.9),
+        Row("impact deleted: 20 dB down", share(deleted), least=0.9),
+        Row("impact added: heard within 40 ms", share(added), least=0.9),
+    ]
+
+
+def _material_rows(clips: Sequence[dict[str, Any]], rung: Sequence[dict[str, Any]]) -> list[Row]:
+    half = len(clips) // 2
+    train = [one for clip in clips[:half] for one in clip["materials"]]
+    test = [one for clip in clips[half:] for one in clip["materials"]]
+    rows = []
+    if train and test:
+        names = sorted({one["material"] for one in train})
+        weights = _fit_classifier(
+            np.array([one["truth"] for one in train]), [names.index(one["material"]) for one in train]
+        )
+        own, heard = (
+            [names[np.argmax(_with_one(np.array([one[kind]])) @ weights)] == one["material"] for one in test]
+            for kind in ("truth", "given")
+        )
+        rows.append(Row("material heard: classifier on the truth", share(own)))
+        rows.append(Row("material heard: as made", share(heard), least=0.8 * float(np.mean(own))))
+    units = [one["decay_s"] for one in rung]
+    rows.append(Row("T60 over materials: Spearman", bootstrap(units, _decay_spearman), least=0.9))
+    return rows
+
+
+def _with_one(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([x / 20.0, np.ones((len(x), 1))], axis=1)
+
+
+def _fit_classifier(x: np.ndarray, labels: Sequence[int]) -> np.ndarray:
+    """Ridge regression onto one-hot labels."""
+    x = _with_one(x)
+    target = np.eye(max(labels) + 1)[labels]
+    return np.linalg.solve(x.T @ x + 0.1 * np.eye(x.shape[1]), x.T @ target)
+
+
+def _decay_spearman(units: Sequence[Sequence[tuple[float, float]]]) -> float:
+    """Rank correlation over materials of the median decay times of all scenes."""
+    true, made = np.nanmedian(np.array(units), axis=0).T
+    known = np.isfinite(true) & np.isfinite(made)
+    return spearman(true[known], made[known]) if known.sum() > 2 else float("nan")
+
+
+def _quiet_rows(clips: Sequence[dict[str, Any]]) -> list[Row]:
+    quiet = [clip for clip in clips if clip["quiet"]]
+    rate = bootstrap([clip["onsets"]["given"][2] / clip["duration_s"] for clip in quiet], mean)
+    level = bootstrap([clip["level_db"]["given"] - ROOM_TONE_DB for clip in quiet], mean)
+    return [
+        Row("no contact: onsets per second", rate, most=0.1),
+        Row("no contact: level over room tone, dB", level, least=-3.0, most=3.0),
+    ]
+
+
+def _seed_rows(runs: Sequence[dict[str, Any]]) -> list[Row]:
+    return [
+        Row("same scene, 8 seeds: level SD, dB", bootstrap([one["sd_db"] for one in runs], mean), most=1.5),
+        Row("same scene, 8 seeds: waveforms differ", share([one["differ"] for one in runs]), least=1.0),
+    ]
+
+
+def _save_events(clips: Sequence[dict[str, Any]], folder: Path) -> None:
+    events = [Event(f"{clip['seed']:06d}", **impact) for clip in clips for impact in clip["impacts"]]
+    save_events(events, folder / "events.json")
+
+
+def save_rows(rows: Sequence[Row], path: Path) -> None:
+    """The table as JSON."""
+    listed = [
+        {"name": row.name, **vars(row.figure), "least": row.least, "most": row.most, "met": row.met} for row in rows
+    ]
+    path.write_text(json.dumps(listed, indent=1), encoding="utf-8")

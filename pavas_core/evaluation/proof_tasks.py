@@ -1,0 +1,339 @@
+"""The measurements of the proof, one clip at a time; each returns plain numbers, so that processes can share them."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pavas_core.audio import Audio
+from pavas_core.evaluation import heard
+from pavas_core.evaluation.apcc import strengths_at
+from pavas_core.evaluation.onsets import match_times, pick_onsets
+from pavas_core.evaluation.proof_clips import (
+    QUIET_ROOM_DB,
+    ProofClip,
+    made,
+    made_of,
+    prompt_of,
+    proof_clip,
+    through_codec,
+    truth,
+    with_another,
+    without,
+)
+from pavas_core.evaluation.statistics import spearman
+from pavas_core.models.sound_model import SoundModel
+from pavas_core.physics.types import Impact, Scene
+from pavas_core.runtime import Runtime
+from pavas_core.simulation.simulate import counterfactual
+
+TOLERANCE_S = 0.05
+MASS_FACTORS = (0.25, 1.0, 4.0)
+SPEED_FACTORS = (0.5, 1.0, 2.0)
+MATERIALS = ("steel", "glass", "stone", "wood", "plastic", "rubber")
+"""From long to short ringing."""
+DELETED_DB = 20.0
+ADDED_S = 0.04
+SAME_SCENE_SEEDS = 8
+
+
+@lru_cache(maxsize=1)
+def the_model() -> SoundModel:
+    """The network in the box, read once per process."""
+    import torch
+
+    from pavas_core.models.nano import load_nano
+
+    torch.set_num_threads(1)
+    return load_nano(Runtime())
+
+
+def onset_counts(audio: Audio, times_s: np.ndarray) -> tuple[int, int, int]:
+    """(hits, true, found) within 50 ms."""
+    match = match_times(times_s, pick_onsets(audio), TOLERANCE_S)
+    return len(match.pairs), match.truth, match.found
+
+
+def clip_task(seed: int, dump: str = "") -> dict[str, Any]:
+    """Onsets, levels, strengths and materials of one clip: truth, twin, with all physics, with none."""
+    model, runtime = the_model(), Runtime()
+    clip = proof_clip(seed)
+    scene = clip.sim.scene
+    true = truth(scene, clip.surface, seed)
+    sounds = {
+        "truth": true,
+        "twin": through_codec(model, truth(scene, clip.surface, seed + 1_000_000), runtime),
+        "given": made(model, clip, scene, runtime)[0],
+        "nulled": made(model, clip, None, runtime)[0],
+    }
+    times = heard.audible(true, [one.time_s for one in scene.impacts], QUIET_ROOM_DB)
+    materials = {body.object.id: body.object.material for body in scene.bodies}
+    if dump:
+        _dump(Path(dump), f"{seed:06d}", sounds)
+    return {
+        "seed": seed,
+        "kind": clip.sim.kind,
+        "quiet": not scene.impacts,
+        "duration_s": scene.duration_s,
+        "onsets": {name: onset_counts(sound, times) for name, sound in sounds.items()},
+        "level_db": {name: heard.clip_level_db(sound) for name, sound in sounds.items()},
+        "strength": {
+            name: strengths_at(sound, [one.time_s for one in scene.impacts]).tolist()
+            for name, sound in sounds.items()
+            if name != "nulled" and scene.impacts
+        },
+        "impacts": [
+            {
+                "time_s": one.time_s,
+                "energy_loss_j": one.energy_loss_j,
+                "group": f"{materials[one.object_id]} {one.contact}",
+            }
+            for one in scene.impacts
+        ],
+        "materials": [
+            {
+                "material": materials[one.object_id],
+                **{name: heard.spectrum_features(sounds[name], one.time_s).tolist() for name in ("truth", "given")},
+            }
+            for one in alone(scene, times)
+        ],
+    }
+
+
+def alone(scene: Scene, audible_s: np.ndarray, apart_s: float = 0.25) -> list[Impact]:
+    """Impacts that are heard and that no other follows or precedes closely."""
+    times = np.array([one.time_s for one in scene.impacts])
+    return [
+        one
+        for one in scene.impacts
+        if (np.abs(times - one.time_s) < apart_s).sum() == 1
+        and len(audible_s)
+        and np.abs(audible_s - one.time_s).min() < 1e-6
+        and one.time_s < scene.duration_s - apart_s
+    ]
+
+
+def _dump(folder: Path, name: str, sounds: dict[str, Audio]) -> None:
+    import soundfile
+
+    for kind, sound in sounds.items():
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / kind / f"{name}.wav", sound.waveform.T, sound.sample_rate, subtype="FLOAT")
+
+
+def sweep_task(seed: int, contact: str, dump: str = "") -> dict[str, Any] | None:
+    """Levels and brightness over masses and speeds, of the network and of re-simulated truth; None without contact."""
+    model, runtime = the_model(), Runtime()
+    clip = proof_clip(seed)
+    if not _mostly(clip.sim.scene, contact):
+        return None
+    result: dict[str, Any] = {"seed": seed, "contact": contact}
+    for name, factors in (("mass", MASS_FACTORS), ("speed", SPEED_FACTORS)):
+        rows = []
+        for factor in factors:
+            ids = {body.object.id: factor for body in clip.sim.scene.bodies} if name == "mass" else None
+            scene = counterfactual(clip.sim, ids, factor if name == "speed" else 1.0).scene
+            sounds = truth(scene, clip.surface, seed), made(model, clip, scene, runtime)[0]
+            rows.append([*map(heard.clip_level_db, sounds), *map(heard.centroid_octaves, sounds)])
+        true_db, made_db, true_octaves, made_octaves = np.array(rows).T
+        decades = np.log10(factors)
+        result[name] = {
+            "spearman": spearman(true_db, made_db),
+            "true_slope": float(np.polyfit(decades, true_db, 1)[0]),
+            "slope": float(np.polyfit(decades, made_db, 1)[0]),
+            "true_octaves": float(true_octaves[-1] - true_octaves[0]),
+            "octaves": float(made_octaves[-1] - made_octaves[0]),
+        }
+    return result
+
+
+def _mostly(scene: Scene, contact: str) -> bool:
+    """Whether most of the energy is lost in contacts of this type."""
+    lost = sum(one.energy_loss_j for one in scene.impacts)
+    mine = sum(one.energy_loss_j for one in scene.impacts if one.contact == contact)
+    return lost > 0 and mine > 0.6 * lost
+
+
+def edit_task(seed: int, dump: str = "") -> dict[str, Any] | None:
+    """One impact deleted, one added; None where no impact stands alone."""
+    model, runtime = the_model(), Runtime()
+    clip = proof_clip(seed)
+    scene = clip.sim.scene
+    true = truth(scene, clip.surface, seed)
+    times = heard.audible(true, [one.time_s for one in scene.impacts], QUIET_ROOM_DB)
+    single = [one for one in alone(scene, times) if _stands_out(true, scene, one, clip)]
+    if not single:
+        return None
+    target = max(single, key=lambda one: one.impulse_ns)
+    before = made(model, clip, scene, runtime)[0]
+    after = made(model, clip, without(scene, target), runtime)[0]
+    down = _peak_db(before, target.time_s) - _peak_db(after, target.time_s)
+    true_down = _peak_db(true, target.time_s) - _peak_db(
+        truth(without(scene, target), clip.surface, seed), target.time_s
+    )
+    free = _free_time(scene)
+    heard_in_time = None
+    if free is not None:
+        added = made(model, clip, with_another(scene, target, free), runtime)[0]
+        heard_in_time = bool((np.abs(pick_onsets(added) - free) <= ADDED_S).any())
+    return {"seed": seed, "down_db": down, "true_down_db": true_down, "added": heard_in_time}
+
+
+def _stands_out(true: Audio, scene: Scene, one: Impact, clip: ProofClip) -> bool:
+    """Whether the truth itself falls by over 20 dB when the impact is deleted."""
+    gone = truth(without(scene, one), clip.surface, clip.seed)
+    return _peak_db(true, one.time_s) - _peak_db(gone, one.time_s) >= DELETED_DB + 3
+
+
+def _peak_db(audio: Audio, time_s: float) -> float:
+    return heard.level_db(heard.stretch(audio, time_s, time_s + 0.05))
+
+
+def _free_time(scene: Scene) -> float | None:
+    """The middle of the longest time without impacts, if it is long enough to be heard in."""
+    edges = [0.1, *(one.time_s for one in scene.impacts), scene.duration_s - 0.3]
+    gaps = np.diff(edges)
+    longest = int(np.argmax(gaps))
+    return float(edges[longest] + gaps[longest] / 2) if gaps[longest] > 0.5 else None
+
+
+def swap_task(seed: int, dump: str = "") -> dict[str, Any] | None:
+    """Two objects' masses swapped; None where the truth's order of loudness does not flip either."""
+    model, runtime = the_model(), Runtime()
+    clip = proof_clip(seed)
+    bodies = clip.sim.scene.bodies
+    if len(bodies) != 2:
+        return None
+    kilograms = [body.mass.mass_kg for body in bodies]
+    ratio = kilograms[1] / kilograms[0]
+    swapped = counterfactual(clip.sim, {bodies[0].object.id: ratio, bodies[1].object.id: 1 / ratio}).scene
+    own = [
+        max(
+            (one for one in clip.sim.scene.impacts if one.object_id == body.object.id and one.partner is None),
+            key=lambda one: one.impulse_ns,
+            default=None,
+        )
+        for body in bodies
+    ]
+    if own[0] is None or own[1] is None or abs(own[0].time_s - own[1].time_s) < 0.3:
+        return None
+    times = own[0].time_s, own[1].time_s
+
+    def difference(audio: Audio) -> float:
+        return heard.impact_level_db(audio, times[0]) - heard.impact_level_db(audio, times[1])
+
+    true = [difference(truth(scene, clip.surface, seed)) for scene in (clip.sim.scene, swapped)]
+    if true[0] * true[1] >= 0 or min(map(abs, true)) < 3:
+        return None
+    found = [difference(made(model, clip, scene, runtime)[0]) for scene in (clip.sim.scene, swapped)]
+    return {"seed": seed, "flips": found[0] * found[1] < 0 and found[0] * true[0] > 0}
+
+
+def material_task(seed: int, dump: str = "") -> dict[str, Any] | None:
+    """Decay times of one impact over materials, in truth and as made."""
+    model, runtime = the_model(), Runtime()
+    clip = proof_clip(seed, "drop")
+    impacts = clip.sim.scene.impacts
+    if not impacts:
+        return None
+    first = impacts[0]
+    until = min([one.time_s for one in impacts[1:]] + [first.time_s + 0.5])
+    if until - first.time_s < 0.2:
+        return None
+    rows = []
+    for material in MATERIALS:
+        scene = made_of(clip.sim.scene, material)
+        sounds = (
+            truth(scene, clip.surface, seed),
+            made(model, clip, scene, runtime, prompt=prompt_of(scene, clip.surface))[0],
+        )
+        rows.append([heard.decay_s(sound, first.time_s, until) for sound in sounds])
+    return {"seed": seed, "decay_s": rows}
+
+
+def seeds_task(seed: int, dump: str = "") -> dict[str, Any] | None:
+    """Levels of the same scene under several seeds."""
+    model, runtime = the_model(), Runtime()
+    clip = proof_clip(seed)
+    if not clip.sim.scene.impacts:
+        return None
+    takes = made(model, clip, clip.sim.scene, runtime, takes=SAME_SCENE_SEEDS)
+    waves = np.stack([take.waveform[0] for take in takes])
+    differ = bool(np.all(np.abs(np.diff(waves, axis=0)).max(axis=1) > 1e-4))
+    return {"seed": seed, "sd_db": float(np.std([heard.clip_level_db(take) for take in takes])), "differ": differ}
+
+
+def pixels_task(seed: int, dump: str = "") -> dict[str, Any]:
+    """All but mass and materials estimated from compressed video by the shipped estimators."""
+    from dataclasses import replace
+
+    from pavas_core.pipeline import PhysicsOptions, estimate_scene
+    from pavas_core.simulation.clip_files import write_clip
+    from pavas_core.simulation.simulate import simulate
+    from pavas_core.training.examples import WINDOW_S
+    from pavas_core.video.clip import open_clip
+
+    model, runtime = the_model(), Runtime()
+    sim = simulate(seed, width=320, height=180, frame_rate=25.0, duration_s=WINDOW_S)
+    surface = sim.played.stage.floor_material
+    with tempfile.TemporaryDirectory() as folder:
+        video = open_clip(write_clip(sim, Path(folder) / "clip.mp4"))
+        options = PhysicsOptions(metres_per_px=sim.metres_per_px)
+        estimate = estimate_scene(video, options)
+        features = model.encode_video(video, estimate.tracks, runtime=runtime)
+    masses = _masses_by_place(estimate, sim.scene)
+    estimate = replace(
+        estimate,
+        bodies=tuple(_with_mass(body, masses.get(body.object.id)) for body in estimate.bodies),
+        impacts=tuple(_with_share(one, estimate, masses) for one in estimate.impacts),
+    )
+    true = truth(sim.scene, surface, seed)
+    clip = ProofClip(seed, sim, features, surface, prompt_of(sim.scene, surface))
+    sound = made(model, clip, estimate, runtime)[0]
+    times = heard.audible(true, [one.time_s for one in sim.scene.impacts], QUIET_ROOM_DB)
+    return {
+        "seed": seed,
+        "onsets": onset_counts(sound, times),
+        "level_db": [heard.clip_level_db(true), heard.clip_level_db(sound)],
+    }
+
+
+def _masses_by_place(estimate: Scene, true: Scene) -> dict[str, float]:
+    """The true mass of the thing that each estimated track follows most closely."""
+    if estimate.tracks is None or true.tracks is None:
+        return {}
+    kilograms = {body.object.id: body.mass.mass_kg for body in true.bodies}
+    found = {}
+    for track in estimate.tracks.tracks:
+        gaps = {}
+        for other in true.tracks.tracks:
+            at = np.searchsorted(true.tracks.times_s, estimate.tracks.times_s).clip(0, len(true.tracks.times_s) - 1)
+            gap = np.linalg.norm(track.centroids - other.centroids[at], axis=1)
+            if np.isfinite(gap).any():
+                gaps[other.object_id] = float(np.nanmedian(gap))
+        if gaps:
+            found[track.object_id] = kilograms[min(gaps, key=lambda name: gaps[name])]
+    return found
+
+
+def _with_mass(body: Any, mass_kg: float | None) -> Any:
+    from dataclasses import replace
+
+    from pavas_core.physics.types import Mass
+
+    return body if mass_kg is None else replace(body, mass=Mass(mass_kg, mass_kg, mass_kg, "simulation"))
+
+
+def _with_share(one: Impact, scene: Scene, masses: dict[str, float]) -> Impact:
+    """An impact's impulse for the true mass."""
+    from dataclasses import replace
+
+    old = {body.object.id: body.mass.mass_kg for body in scene.bodies}
+    if one.object_id not in masses:
+        return one
+    share = masses[one.object_id] / old[one.object_id]
+    return replace(one, impulse_ns=one.impulse_ns * share, energy_loss_j=one.energy_loss_j * share)

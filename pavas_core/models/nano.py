@@ -1,0 +1,134 @@
+"""pavas-nano-1: a complete PAVAS network that ships with its weights and needs neither download nor GPU."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from pavas_core.errors import WeightsError
+from pavas_core.models import nano_config
+from pavas_core.models.nano_codec import NanoCodec
+from pavas_core.models.nano_text import prompt_tokens
+from pavas_core.models.nano_visual import SHRUNK, Sight, look, see
+from pavas_core.models.network import FlowTransformer, NetworkConfig
+from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter
+from pavas_core.models.sound_model import Features, ObjectFeatures
+from pavas_core.runtime import Runtime
+
+if TYPE_CHECKING:
+    from pavas_core.physics.types import TrackSet
+    from pavas_core.video.clip import Clip, Frame
+
+log = logging.getLogger("pavas")
+
+NAME = nano_config.NAME
+WEIGHTS = Path(__file__).parent / "weights" / f"{NAME}.safetensors"
+STEPS = 12
+CFG_STRENGTH = 1.0
+"""Guidance exaggerates levels; this network was judged without."""
+
+
+class NanoModel:
+    """The network in the box as a :class:`~pavas_core.models.sound_model.SoundModel`; computes in fp32."""
+
+    name = NAME
+    window_s = nano_config.WINDOW_S
+    dtype = torch.float32
+    adapter: PhyAdapter | None
+
+    def __init__(self, network: FlowTransformer, adapter: PhyAdapter, codec: NanoCodec, facts: dict[str, Any]) -> None:
+        self.network, self.adapter, self.codec = network.eval(), adapter.eval(), codec.eval()
+        self.facts = facts
+        """What the file of weights says of itself: configurations, training runs, scores."""
+        self.sample_rate = codec.config.sample_rate
+        self.latent_rate_hz = codec.config.rate_hz
+
+    def encode_video(self, clip: Clip, tracks: TrackSet | None, *, runtime: Runtime) -> Features:
+        """Tracked motion, coarse pictures and the look of every object. Without ``tracks`` they are found first."""
+        from pavas_core.video.cuts import find_cuts
+
+        if tracks is None:
+            from pavas_core.estimation.motion import detect_motion, track_motion
+
+            tracks = track_motion(clip, detect_motion(clip, runtime=runtime), runtime=runtime)
+        frames = _small_pictures(clip, runtime)
+        pictures = look([frame.image for frame in frames], [frame.time_s for frame in frames], tracks)
+        sight = see(tracks, pictures, clip.duration_s)
+        return features_of(sight, tracks, clip.duration_s, find_cuts(clip, runtime=runtime))
+
+    def encode_text(self, text: str, *, runtime: Runtime) -> Tensor:
+        """Rows of the prompt, float (8, columns) on the CPU; words not understood are named in the log."""
+        tokens, unknown = prompt_tokens(text)
+        if unknown:
+            log.warning("The prompt's words %s say nothing to %s and are not used.", ", ".join(unknown), self.name)
+        return tokens
+
+    def decode(self, latent: Tensor, *, runtime: Runtime) -> Tensor:
+        """Waveforms float (B, samples) on the CPU from unnormalised latents (B, L, C)."""
+        with torch.inference_mode(), runtime.resident(self.codec):
+            return self.codec.decode(latent.to(runtime.device), runtime=runtime).cpu()
+
+
+def features_of(sight: Sight, tracks: TrackSet, duration_s: float, cuts_s: tuple[float, ...] = ()) -> Features:
+    """What was seen of a clip, as the sampler takes it."""
+    objects = tuple(
+        ObjectFeatures(track.object_id, torch.from_numpy(look), torch.from_numpy(present))
+        for track, look, present in zip(tracks.tracks, sight.objects, sight.present, strict=True)
+    )
+    hop_s = 8 * duration_s / len(sight.sync)
+    return Features(
+        NAME,
+        duration_s,
+        torch.from_numpy(sight.clip),
+        torch.from_numpy(sight.sync),
+        torch.from_numpy(sight.frame_times_s),
+        objects,
+        cuts_s,
+        sync_hop_s=hop_s,
+        sync_span_s=hop_s,
+    )
+
+
+def _small_pictures(clip: Clip, runtime: Runtime) -> list[Frame]:
+    """All pictures at the few pixels that are looked at."""
+    from pavas_core.video.clip import iter_frames
+
+    found = []
+    for frame in iter_frames(clip, long_side=max(SHRUNK)):
+        runtime.step("looking", len(found), clip.frame_count)
+        found.append(frame)
+    return found
+
+
+def load_nano(runtime: Runtime, path: Path = WEIGHTS) -> NanoModel:
+    """The network with its weights. Raises WeightsError where the file is missing or not this network's."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        raise WeightsError(f"{path.name} is not in {path.parent}: install the pack again, it ships with this file.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        facts = {name: value if name == "name" else json.loads(value) for name, value in metadata.items()}
+        build = {} if runtime.operations is None else {"operations": runtime.operations}
+        network = FlowTransformer(NetworkConfig(**facts["network"]), **build)
+        adapter = PhyAdapter(AdapterConfig(**facts["adapter"]), **build)
+        codec = NanoCodec()
+        for prefix, module in (("network", network), ("adapter", adapter), ("codec", codec)):
+            _fill(module, prefix, tensors)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path.name} is damaged or of another version ({error}): install the pack again."
+        ) from error
+    return NanoModel(network, adapter, codec, facts)
+
+
+def _fill(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:
+    own = {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
+    module.load_state_dict(own)

@@ -1,0 +1,1 @@
+"""Training pavas-nano on simulated scenes: examples, their faults, batches, the loop."""

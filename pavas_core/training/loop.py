@@ -1,0 +1,286 @@
+"""The training loop: transformer and adapter jointly from the first step, by flow matching.
+
+Flow matching: Lipman et al., ICLR 2023; logit-normal times: Esser et al., ICML 2024. Every step draws from generators
+seeded by its number alone, so a resumed job goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from pavas_core.models.nano_codec import NanoCodec
+from pavas_core.models.nano_config import adapter_config, network_config
+from pavas_core.models.network import Conditions, FlowTransformer
+from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter
+from pavas_core.runtime import Runtime
+from pavas_core.training.batches import Batch, Examples, batch, draw, whole
+from pavas_core.video.atomic import replacing
+
+log = logging.getLogger("pavas")
+
+FIRST_CHANNELS = (2.0, 1.4, 1.2)
+"""Scale of the first latent channels where the others have 1: loudness must not be one fortieth of the loss."""
+JUDGE_STEPS = 4
+AVERAGE_EVERY = 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train."""
+
+    steps: int = 6000
+    batch: int = 24
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.01
+    warm_up: int = 60
+    ema: float = 0.998
+    seed: int = 0
+    judge_every: int = 140
+    save_every: int = 70
+
+
+class NanoNetwork(nn.Module):
+    """Transformer and adapter, trained together."""
+
+    def __init__(self, adapter: AdapterConfig | None = None) -> None:
+        super().__init__()
+        self.network = FlowTransformer(network_config())
+        self.adapter = PhyAdapter(adapter or adapter_config())
+        start(self.network)
+
+
+def start(network: FlowTransformer) -> None:
+    """Begin with every residual branch closed (Peebles & Xie, ICCV 2023), so that depth costs no stability."""
+    for name, parameter in network.named_parameters():
+        if "adaLN_modulation" in name:
+            nn.init.zeros_(parameter)
+    nn.init.zeros_(network.final_layer.conv.weight)
+    nn.init.zeros_(network.final_layer.conv.bias)
+    nn.init.normal_(network.sync_pos_emb, std=0.02)
+    nn.init.normal_(network.empty_clip_feat, std=0.02)
+    nn.init.normal_(network.empty_sync_feat, std=0.02)
+
+
+def set_latent_scale(network: FlowTransformer, latents: Tensor) -> None:
+    """Mean and scale of the latent channels, from latents (..., C)."""
+    flat = latents.float().flatten(0, -2)
+    scale = torch.ones(flat.shape[1])
+    scale[: len(FIRST_CHANNELS)] = torch.tensor(FIRST_CHANNELS)
+    with torch.no_grad():
+        network.latent_mean.copy_(flat.mean(dim=0))
+        network.latent_std.copy_(flat.std(dim=0) / scale)
+
+
+def conditions_of(network: FlowTransformer, given: Batch) -> Conditions:
+    """Projected conditions, null tokens where something is withheld."""
+    sync = torch.where(given.no_sync[:, None, None], network.empty_sync_feat, given.sync)
+    clip = torch.where(given.no_clip[:, None, None], network.empty_clip_feat, given.clip)
+    return network.prepare(clip, sync, given.text, given.latent.shape[1])
+
+
+def flow_loss(model: NanoNetwork, given: Batch, t: Tensor, noise: Tensor) -> Tensor:
+    """Mean squared error of the flow velocity at times ``t`` (B,)."""
+    clean = model.network.normalize(given.latent)
+    mixed = torch.lerp(noise, clean, t[:, None, None])
+    physics = model.adapter.encode(given.physics, clean.shape[1])
+    velocity = model.network(mixed, t, conditions_of(model.network, given), model.adapter.residuals(physics))
+    return (velocity.float() - (clean - noise)).square().mean()
+
+
+def rate_at(step: int, recipe: Recipe) -> float:
+    """Learning rate: linear warm-up, cosine to a hundredth."""
+    if step < recipe.warm_up:
+        return recipe.learning_rate * (step + 1) / recipe.warm_up
+    done = min(1.0, (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up))
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def train(
+    data: Examples,
+    held_out: Examples,
+    codec: NanoCodec,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    adapter: AdapterConfig | None = None,
+    device: str = "cpu",
+    runtime: Runtime,
+) -> NanoNetwork:
+    """Train, or go on training, in ``folder``; the averaged weights of the best judgement.
+
+    ``state.pt`` is what a killed job resumes from, ``best.pt`` the weights to export and ``metrics.jsonl`` the course.
+    """
+    torch.manual_seed(recipe.seed)
+    logging.getLogger("pavas").setLevel(logging.ERROR)  # values beyond the adapter's range are part of the training
+    model = NanoNetwork(adapter).to(device)
+    set_latent_scale(model.network, data.latent)
+    average = copy.deepcopy(model).requires_grad_(False)
+    trained = [one for one in model.parameters() if one.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
+    step, best = 0, -math.inf
+    state_path = folder / "state.pt"
+    if state_path.exists():
+        state = torch.load(state_path, weights_only=True, map_location=device)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, best = state["step"], state["best"]
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    began, losses = time.perf_counter(), []
+    while step < recipe.steps:
+        runtime.step("training", step, recipe.steps)
+        rng = np.random.default_rng([recipe.seed, 21, step])
+        noise_rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        given = batch(data, *draw(data, recipe.batch, rng), rng)
+        t = torch.randn(recipe.batch, generator=noise_rng).sigmoid()
+        noise = torch.randn(given.latent.shape, generator=noise_rng)
+        # every process draws the whole batch and takes its share, so that their number changes nothing
+        given, t, noise = (
+            _on(_share(given, rank, processes), device),
+            *(_share_of(x, rank, processes) for x in (t, noise)),
+        )
+        t, noise = t.to(device), noise.to(device)
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, recipe)
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            loss = flow_loss(model, given, t, noise)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if processes > 1:
+            _average_gradients(trained, processes)
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        step += 1
+        losses.append(loss.item())
+        if step % AVERAGE_EVERY == 0:
+            keep = min(recipe.ema, (1 + step) / (10 + step)) ** AVERAGE_EVERY
+            with torch.no_grad():
+                torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
+        if rank == 0 and (step % recipe.judge_every == 0 or step == recipe.steps):
+            figures = judge(average, held_out, codec, device)
+            if figures["score"] >= best:
+                best = figures["score"]
+                _save(average.state_dict(), folder / "best.pt")
+            _note(folder, step=step, loss=float(np.mean(losses)), seconds=time.perf_counter() - began, **figures)
+            losses = []
+        if rank == 0 and (step % recipe.save_every == 0 or step == recipe.steps):
+            state = {
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+                "best": best,
+                "recipe": asdict(recipe),
+            }
+            _save(state, state_path)
+    runtime.step("training", recipe.steps, recipe.steps)
+    average.load_state_dict(torch.load(folder / "best.pt", weights_only=True, map_location=device))
+    return average
+
+
+@torch.no_grad()
+def judge(model: NanoNetwork, data: Examples, codec: NanoCodec, device: str) -> dict[str, float]:
+    """How levels follow the truth on held-out scenes, all told: correlation and bias over clips, and within a scene
+    the slope and correlation over its variants. The score prefers right slopes over low loss."""
+    count, variants = len(data), data.latent.shape[1]
+    scene = np.repeat(np.arange(count), variants)
+    variant = np.tile(np.arange(variants), count)
+    made, true = [], []
+    for start_at in range(0, len(scene), 48):
+        part = slice(start_at, start_at + 48)
+        given = _on(whole(data, scene[part], variant[part]), device)
+        latent = sample(model, given, JUDGE_STEPS, start_at)
+        made.append(clip_levels_db(codec, latent))
+        true.append(clip_levels_db(codec, given.latent))
+    levels, truth = torch.cat(made).cpu().numpy(), torch.cat(true).cpu().numpy()
+    own, wanted = (
+        x.reshape(count, variants) - x.reshape(count, variants).mean(1, keepdims=True) for x in (levels, truth)
+    )
+    slope = float((own * wanted).sum() / max(1e-9, (wanted * wanted).sum()))
+    correlation = float(np.corrcoef(levels, truth)[0, 1])
+    within = float(np.corrcoef(own.ravel(), wanted.ravel())[0, 1])
+    error = float(np.abs(levels - truth).mean())
+    return {
+        "level_correlation": correlation,
+        "level_bias_db": float((levels - truth).mean()),
+        "level_error_db": error,
+        "slope": slope,
+        "within": within,
+        "score": correlation + within - abs(1 - slope) - error / 20,
+    }
+
+
+def sample(model: NanoNetwork, given: Batch, steps: int, seed: int) -> Tensor:
+    """Latents of a batch by Euler steps without guidance."""
+    from pavas_core.sampling.flow import seeded_noise
+
+    physics = model.adapter.encode(given.physics, given.latent.shape[1])
+    conditions, residuals = conditions_of(model.network, given), model.adapter.residuals(physics)
+    latent = seeded_noise(seed, given.latent.shape).to(given.latent)
+    for step in range(steps):
+        t = torch.full((len(latent),), step / steps, device=latent.device)
+        latent = latent + model.network(latent, t, conditions, residuals) / steps
+    return model.network.unnormalize(latent)
+
+
+def clip_levels_db(codec: NanoCodec, latent: Tensor) -> Tensor:
+    """Level (B,) of the spectra that latents stand for, in decibels of no fixed reference."""
+    mel = (latent @ codec.basis.to(latent) + codec.mean.to(latent)).exp()
+    return 10 * mel.square().mean(dim=(1, 2)).log10()
+
+
+def _mapped(given: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    """``given`` with every tensor changed."""
+    physics = type(given.physics)(**{name: change(value) for name, value in vars(given.physics).items()})
+    fields = {name: change(value) for name, value in vars(given).items() if name != "physics"}
+    return Batch(physics=physics, **fields)
+
+
+def _on(given: Batch, device: str) -> Batch:
+    return given if device == "cpu" else _mapped(given, lambda value: value.to(device))
+
+
+def _share_of(value: Tensor, rank: int, processes: int) -> Tensor:
+    return value[rank::processes]
+
+
+def _share(given: Batch, rank: int, processes: int) -> Batch:
+    """The items of one process."""
+    return given if processes == 1 else _mapped(given, lambda value: _share_of(value, rank, processes))
+
+
+def _average_gradients(parameters: Sequence[nn.Parameter], processes: int) -> None:
+    """The mean over all processes, in one message."""
+    gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    for one, part in zip(parameters, flat.div_(processes).split([one.numel() for one in parameters]), strict=True):
+        one.grad = part.view_as(one)
+
+
+def _save(value: Any, path: Path) -> None:
+    with replacing(path) as temporary:
+        torch.save(value, temporary)
+
+
+def _note(folder: Path, **figures: float) -> None:
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({name: round(value, 5) for name, value in figures.items()}) + "\n")
+
+
+def parameter_count(modules: Sequence[nn.Module]) -> int:
+    """Parameters of all modules."""
+    return sum(one.numel() for module in modules for one in module.parameters())

@@ -1,0 +1,84 @@
+"""Training pavas-nano from nothing: scenes, codec, network, and the file of weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pavas_core.models.nano_codec import NanoCodec
+from pavas_core.models.nano_config import NAME, adapter_config, network_config
+from pavas_core.runtime import Runtime
+from pavas_core.training.loop import NanoNetwork, Recipe, parameter_count, train
+from pavas_core.training.store import fit_codec, held_out_examples, load_shards, make_shards
+from pavas_core.video.atomic import replacing
+
+JUDGED_SCENES = 10
+
+
+def train_nano(
+    folder: Path, recipe: Recipe, *, scenes: int, device: str = "cpu", threads: int = 0, runtime: Runtime
+) -> Path:
+    """Make what is missing in ``folder``, train, and write ``pavas-nano-1.safetensors`` there; its path.
+
+    A job that was stopped goes on where it was. More ``scenes`` or steps than before continue the same training.
+    """
+    import cv2
+    import torch
+
+    from pavas_core.training.batches import stack
+
+    if threads:
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+    shards = folder / "data"
+    shards.mkdir(parents=True, exist_ok=True)
+    codec = fit_codec(folder / "codec.safetensors", runtime)
+    make_shards(shards, codec, scenes, runtime)
+    data = stack(load_shards(shards, scenes), codec.config.rate_hz)
+    held_out = stack(
+        held_out_examples(folder / "held-out.pt", codec, JUDGED_SCENES, runtime)[:JUDGED_SCENES], codec.config.rate_hz
+    )
+    with (folder / "runs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"scenes": scenes, "device": device, **asdict(recipe)}) + "\n")
+    model = train(data, held_out, codec, folder, recipe, device=device, runtime=runtime)
+    return export(model.cpu(), codec, folder)
+
+
+def export(model: NanoNetwork, codec: NanoCodec, folder: Path) -> Path:
+    """Write network, adapter and codec in half precision with their configuration, recipe and scores."""
+    import torch
+    from safetensors.torch import save_file
+
+    parts = {"network": model.network, "adapter": model.adapter, "codec": codec}
+    tensors = {
+        f"{part}.{name}": value.detach().to(torch.float16).contiguous()
+        for part, module in parts.items()
+        for name, value in module.state_dict().items()
+    }
+    path = folder / f"{NAME}.safetensors"
+    with replacing(path) as temporary:
+        save_file(tensors, str(temporary), metadata=_metadata(model, folder))
+    return path
+
+
+def _metadata(model: NanoNetwork, folder: Path) -> dict[str, str]:
+    """What the weights are and how they came to be, as JSON by topic."""
+    notes = [json.loads(line) for line in _lines(folder / "metrics.jsonl")]
+    best: dict[str, Any] = max(notes, key=lambda note: note["score"]) if notes else {}
+    topics = {
+        "network": asdict(network_config()),
+        "adapter": asdict(adapter_config()),
+        "runs": [json.loads(line) for line in _lines(folder / "runs.jsonl")],
+        "held_out_scores": best,
+        "parameters": parameter_count([model]),
+        "numpy": np.__version__,
+    }
+    return {"name": NAME, **{topic: json.dumps(value) for topic, value in topics.items()}}
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
