@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from comfy_api.latest import io
 
 from pavas_core.errors import PavasError
@@ -16,11 +18,14 @@ from .paths import fingerprint
 from .wires import Model, node_schema
 
 NANO = "pavas-nano-1"
+NANO_WEIGHTS = Path(__file__).resolve().parents[1] / "pavas_core" / "models" / "weights" / f"{NANO}.safetensors"
+"""Where :mod:`pavas_core.models.nano` keeps them; it needs torch and is not imported to declare a node."""
 NO_ADAPTER = "No trained Phy-Adapter: mass and speed do not change this model's sound."
 
 
 def _model_names(found) -> list[str]:
-    return model_folders.names(found, "network")
+    in_the_box = [NANO] if NANO_WEIGHTS.is_file() else []
+    return in_the_box + model_folders.names(found, "network")
 
 
 def missing_model(name: str) -> str:
@@ -88,7 +93,7 @@ class PavasLoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file):
-        if file is None or file == NANO or file in _model_names(model_folders.files()):
+        if file is None or file in _model_names(model_folders.files()):
             return True
         return missing_model(file)
 
@@ -102,6 +107,11 @@ class PavasLoadModel(io.ComfyNode):
     @says_what_is_missing
     @survives_full_memory
     def execute(cls, file, adapter, precision, vae, vocoder, clip, synchformer):
+        if file == NANO:
+            from pavas_core.models.nano import load_nano
+
+            model = load_nano(comfy_runtime())
+            return io.NodeOutput(model, f"network: {NANO}, in the box\nPhy-Adapter: yes\nsound: {model.sample_rate} Hz")
         from pavas_core.models.published import load_published
 
         found, folders = model_folders.files(), model_folders.model_folders()

@@ -114,6 +114,21 @@ def test_files_that_are_there_are_not_fetched_again(pack):
     assert len(others) == 4
 
 
+def test_the_model_in_the_box_is_offered_first_once_its_weights_are_there(pack, monkeypatch, tmp_path):
+    from pavas_core.models import nano
+
+    comfy, module = pack
+    nodes = module("model")
+    assert nodes.NANO_WEIGHTS == nano.WEIGHTS
+    assert nodes.NANO == nano.NAME
+    write_sound_files(comfy.models / "pavas")
+    monkeypatch.setattr(nodes, "NANO_WEIGHTS", tmp_path / "none")
+    assert options(nodes.PavasLoadModel)["file"] == ["one.safetensors"]
+    (tmp_path / "some").write_bytes(b"x")
+    monkeypatch.setattr(nodes, "NANO_WEIGHTS", tmp_path / "some")
+    assert options(nodes.PavasLoadModel)["file"] == ["pavas-nano-1", "one.safetensors"]
+
+
 @pytest.mark.parametrize("name", ["published_model", "published_model_with_physics"])
 def test_templates_tell_comfyui_which_files_are_missing(name):
     graph = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))

@@ -45,6 +45,7 @@ def models(comfy) -> Path:
 def graph_of(name: str, **sampler) -> Graph:
     graph = Graph(copy.deepcopy(json.loads((WORKFLOWS / f"{name}.json").read_text())))
     graph.inputs("PavasLoadModel")["file"] = "one.safetensors"
+    graph.inputs("PavasLoadVideo")["duration_s"] = 1.2  # two windows of Synchformer, which has its full size
     graph.inputs("PavasSampler").update({"steps": 4, **sampler})
     return graph
 
