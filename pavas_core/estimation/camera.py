@@ -36,8 +36,10 @@ def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
 
 def invert(affine: np.ndarray) -> np.ndarray:
     """The inverse of a [2, 3] affine map."""
-    linear = np.linalg.inv(affine[:, :2])
-    return np.hstack([linear, -linear @ affine[:, 2:]])
+    (a, b, x), (c, d, y) = affine.tolist()
+    size = a * d - b * c
+    a, b, c, d = d / size, -b / size, -c / size, a / size
+    return np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y]])
 
 
 def apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -84,6 +86,7 @@ class CameraTracker:
         self._last = IDENTITY.copy()  # key frame -> last frame
         self._step = IDENTITY.copy()  # frame before the last -> last frame
         self._usual = 0.0  # best support since the key frame
+        self._latest = 1.0
 
     def step(self, gray: np.ndarray) -> np.ndarray:
         """``gray`` uint8 [H, W] -> float64 [2, 3] map from this frame's pixels to the first frame's."""
@@ -98,7 +101,7 @@ class CameraTracker:
             self._step = IDENTITY.copy()
             self._set_key(images, pose, gray.shape)
             return pose
-        self._step, self._last = compose(found, invert(self._last)), found
+        self._step, self._last, self._latest = compose(found, invert(self._last)), found, support
         self._usual = max(self._usual, support)
         pose = compose(self._key_to_first, invert(found))
         size = np.array(gray.shape[::-1])
@@ -111,6 +114,7 @@ class CameraTracker:
         self._key = [_level(image, scale, shape) for image, scale in zip(images, _SCALES, strict=True)]
         self._key_image = images[0]
         self._key_to_first, self._last, self._usual = pose, IDENTITY.copy(), 0.0
+        self._latest = 1.0
 
     def _register(self, images: list[np.ndarray]) -> tuple[np.ndarray | None, float]:
         """Map from the key frame to this frame, and the share of the key frame's points that follow it."""
@@ -123,7 +127,7 @@ class CameraTracker:
             held = _support(fine, _follows(fine, image, fitted))
             if held > support:
                 best, support = fitted, held
-            if support > 0.7:
+            if support > min(0.7, 0.9 * self._latest):
                 break
         if support < _LOST or not 0.7 < np.hypot(best[0, 0], best[1, 0]) < 1.4:
             return None, support

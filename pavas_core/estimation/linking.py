@@ -152,6 +152,7 @@ class Linker:
         ``change`` (uint8 [H, W]) is non-zero where the frame differs from the one before by more than noise.
         """
         taken = self._match(frame, detections, to_world)
+        covered = _covered(detections, image.shape[:2])
         used: dict[int, int] = {}
         for trail_index, detection_index in taken.items():
             used[detection_index] = self.active[trail_index].number
@@ -161,7 +162,7 @@ class Linker:
                 detection = detections[taken[trail_index]]
                 ratio = detection.area / trail.template.area if steady and trail.template else 1.0
                 if steady and not 0.55 < ratio < _TEMPLATE_SPAN and not detection.border:
-                    found = self._follow(trail, frame, image, detections, to_world)
+                    found = self._follow(trail, frame, image, covered, to_world)
                     if found is not None:
                         self._record(trail, frame, found, flow, to_world, to_frame, -1, True)
                         continue
@@ -170,7 +171,7 @@ class Linker:
                 _learn(trail, image, detection)
                 continue
             if steady:
-                found = self._follow(trail, frame, image, detections, to_world)
+                found = self._follow(trail, frame, image, covered, to_world)
                 if found is not None:
                     self._record(trail, frame, found, flow, to_world, to_frame, -1, True)
                     continue
@@ -296,6 +297,7 @@ class Linker:
         to_frame: list[np.ndarray],
     ) -> None:
         """Follow compact bodies back from where they were first seen alone, through frames ``start`` onwards."""
+        covered: dict[int, np.ndarray] = {}
         trails = [t for t in (*self.active, *self.finished) if t.first_template is not None and t.compact()]
         for trail in trails:
             first, template = trail.observations[0], trail.first_template
@@ -308,9 +310,11 @@ class Linker:
                 # Time runs backwards here: the newest sighting is the earliest.
                 mirrored = [replace(o, frame=-o.frame) for o in seen[-3:]]
                 gap = seen[-1].frame - frame
+                if frame not in covered:
+                    covered[frame] = _covered(detections[frame - start], images[0].shape[:2])
                 found = _search(
                     template, np.array(seen[-1].world), _pace(mirrored), gap, images[frame - start],
-                    detections[frame - start], to_world, seen[-1],
+                    covered[frame], to_world, seen[-1],
                 ) if gap <= 3 else None  # fmt: skip
                 if found is None:
                     misses += 1
@@ -328,14 +332,14 @@ class Linker:
             trail.observations[:0] = added[::-1]
 
     def _follow(
-        self, trail: Trail, frame: int, image: np.ndarray, detections: list[Detection], to_world: np.ndarray
+        self, trail: Trail, frame: int, image: np.ndarray, covered: np.ndarray, to_world: np.ndarray
     ) -> Detection | None:
         """Where the template of a trail fits in the next frame."""
         gap = frame - trail.last.frame
         if trail.template is None or gap > 4:
             return None
         place = np.array(trail.last.world)
-        return _search(trail.template, place, trail.velocity(), gap, image, detections, to_world, trail.last)
+        return _search(trail.template, place, trail.velocity(), gap, image, covered, to_world, trail.last)
 
 
 def _observation(
@@ -404,11 +408,11 @@ def _search(
     speed: np.ndarray,
     gap: int,
     image: np.ndarray,
-    detections: list[Detection],
+    covered: np.ndarray,
     to_world: np.ndarray,
     previous: Observation,
 ) -> Detection | None:
-    """Find the template ``gap`` frames after ``place`` (world), inside what differs from the background."""
+    """Find the template ``gap`` frames after ``place`` (world), inside what is ``covered`` by regions."""
     import cv2
 
     from_world = camera.invert(to_world)
@@ -423,9 +427,7 @@ def _search(
     if x1 - x0 < w + 2 or y1 - y0 < h + 2:
         return None
     area = image[y0:y1, x0:x1]
-    changed = np.zeros(area.shape[:2], np.float32)
-    for d in detections:
-        _fill(changed, d, x0, y0)
+    changed = covered[y0:y1, x0:x1].astype(np.float32)
     if not changed.any():
         return None
     inside = template.mask.astype(np.float32)
@@ -459,14 +461,13 @@ def _vertex(score: np.ndarray, row: int, col: int) -> tuple[float, float]:
     return out[0], out[1]
 
 
-def _fill(target: np.ndarray, detection: Detection, x0: int, y0: int) -> None:
-    """Set ``target`` (a crop starting at x0, y0) to one under the detection's mask."""
-    h, w = detection.mask.shape
-    left, top = detection.x0 - x0, detection.y0 - y0
-    a, b = max(0, left), min(target.shape[1], left + w)
-    c, d = max(0, top), min(target.shape[0], top + h)
-    if a < b and c < d:
-        target[c:d, a:b][detection.mask[c - top : d - top, a - left : b - left]] = 1.0
+def _covered(detections: list[Detection], shape: tuple[int, ...]) -> np.ndarray:
+    """uint8 [H, W], one where any region is."""
+    out = np.zeros(shape, np.uint8)
+    for d in detections:
+        h, w = d.mask.shape
+        out[d.y0 : d.y0 + h, d.x0 : d.x0 + w] |= d.mask
+    return out
 
 
 def _mask_in_frame(detection: Detection, to_frame: np.ndarray) -> tuple[int, int, np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 from pavas_core.errors import MediaError
 from pavas_core.estimation import camera, selection
 from pavas_core.estimation.ahead import ahead
+from pavas_core.estimation.bodies import Body
 from pavas_core.estimation.flow import FlowField
 from pavas_core.estimation.foreground import (
     Canvas,
@@ -26,7 +27,6 @@ from pavas_core.estimation.foreground import (
     short_background,
 )
 from pavas_core.estimation.linking import Linker, Observation, Trail
-from pavas_core.estimation.selection import Body
 from pavas_core.physics.masks import pack_masks
 from pavas_core.physics.types import MASK_LONG_SIDE, MovingObject, ObjectSet, PackedMasks, Track, TrackSet
 from pavas_core.runtime import Runtime
