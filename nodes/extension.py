@@ -8,6 +8,7 @@ from .cut3r import PavasCut3rVelocity, PavasGeometryVelocity, PavasLoadCut3r
 from .detect import PavasDetectMotion
 from .generate import PavasEncodeVideo, PavasPhyAdapterEncode, PavasSampler, PavasVocode
 from .inspect_scene import PavasLoadPhysics, PavasPhysicsPreview, PavasSavePhysics
+from .layers import PavasMixLayers, PavasPhysicsGain, PavasSaveMarkers, PavasSaveStems
 from .mass import PavasManualMass
 from .model import PavasDownloadModels, PavasLoadModel
 from .model_folders import register_folder
@@ -34,6 +35,10 @@ NODES: list[type[io.ComfyNode]] = [
     PavasLoadPhysics,
     PavasTracksToMask,
     PavasSynthesizeImpacts,
+    PavasMixLayers,
+    PavasPhysicsGain,
+    PavasSaveStems,
+    PavasSaveMarkers,
     PavasLoadModel,
     PavasEncodeVideo,
     PavasPhyAdapterEncode,
