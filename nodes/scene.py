@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .host import says_what_is_missing
+from .host import comfy_runtime, says_what_is_missing
 from .wires import Mass, Objects, Scene, Tracks, Velocity, node_schema
 
 
@@ -51,7 +51,7 @@ class PavasPhysicsEditor(io.ComfyNode):
                 "Changes mass, material, speed or impacts of the scene. Empty edits, or bypassing the node, keep the "
                 "estimate."
             ),
-            search_aliases=["override mass", "override speed", "edit impacts"],
+            search_aliases=["override mass", "override speed", "edit impacts", "mute", "solo", "correct physics"],
             is_output_node=True,
             inputs=[
                 Scene.Input("scene", tooltip="The estimated physics."),
@@ -62,6 +62,9 @@ class PavasPhysicsEditor(io.ComfyNode):
                     placeholder='{"objects": {"ball-1": {"mass_kg": 0.6}}}',
                     tooltip="Corrections as JSON; the help page lists them. Empty = none.",
                 ),
+                io.Video.Input(
+                    "video", optional=True, tooltip="The clip, shown in the editor's dialog; without it only masks are."
+                ),
             ],
             outputs=[
                 Scene.Output("edited_scene", display_name="scene", tooltip="The scene with the corrections."),
@@ -70,8 +73,14 @@ class PavasPhysicsEditor(io.ComfyNode):
 
     @classmethod
     @says_what_is_missing
-    def execute(cls, scene, edits):
+    def execute(cls, scene, edits, video=None):
+        from pavas_core.physics.editor_view import summary
         from pavas_core.physics.overrides import apply_edits
 
-        edited = apply_edits(scene, edits)
-        return io.NodeOutput(edited)
+        from .editor_files import write_editor_files
+
+        orphans: list[str] = []
+        edited = apply_edits(scene, edits, orphans)
+        lines = summary(scene, edited, orphans)
+        shown = write_editor_files(scene, video, comfy_runtime())
+        return io.NodeOutput(edited, ui={"pavas_editor": [shown | {"summary": lines}], "text": ["\n".join(lines)]})

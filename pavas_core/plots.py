@@ -94,7 +94,7 @@ def draw_overlay(image: np.ndarray, time_s: float, scene: Scene) -> np.ndarray:
     for index, body in enumerate(scene.bodies):
         track = tracks.get(body.object.id)
         if track is not None:
-            _tint(picture, track, frame, PALETTE[index % len(PALETTE)])
+            tint_object(picture, track, frame, PALETTE[index % len(PALETTE)])
     canvas = Image.fromarray(picture)
     draw = ImageDraw.Draw(canvas)
     size = max(12, round(max(height, width) / 64))
@@ -165,7 +165,7 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def _tint(picture: np.ndarray, track: Track, frame: int, colour: Colour) -> None:
+def tint_object(picture: np.ndarray, track: Track, frame: int, colour: Colour) -> None:
     """Colour the object's pixels and its outline, in place."""
     if track.masks is None or track.masks.runs[frame].size == 0:
         return

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from pavas_core.errors import PhysicsError
+from pavas_core.physics.edits import settle
 from pavas_core.physics.names import find_objects
 from pavas_core.physics.types import CONTACTS, Body, Break, Contact, Impact, Mass, Scene, Velocity
 from pavas_core.physics.validate import (
@@ -28,29 +29,40 @@ from pavas_core.physics.validate import (
     check_time_s,
 )
 
-OBJECT_EDITS = ("mass_kg", "material", "speed_scale", "speed_curve", "mute")
+VERSION = 1
+MAX_EDITS_BYTES = 64_000
+OBJECT_EDITS = ("mass_kg", "material", "speed_scale", "speed_curve", "mute", "solo", "name", "action")
 IMPACT_EDITS = ("time_s", "speed_mps", "surface", "contact")
+IMPACT_ANCHORS = ("object", "was_s", "delete")
 NEW_IMPACT = ("object", "time_s", "speed_mps", "contact", "surface", "restitution", "partner")
 UP = (0.0, -1.0, 0.0)
 
 
-def apply_edits(scene: Scene, edits: str | Mapping[str, Any]) -> Scene:
+def apply_edits(scene: Scene, edits: str | Mapping[str, Any], orphans: list[str] | None = None) -> Scene:
     """``scene`` with corrections, given as JSON text or as the mapping it stands for; empty = none.
 
-    ``{"objects": {"ball": {"mass_kg": 0.6, "material": "rubber", "speed_scale": 2, "speed_curve": [[0, 1], [0.5, 3]],
-    "mute": false}}, "impacts": {"impact-1": {"time_s": 1.2, "speed_mps": 3, "surface": "wood", "contact": "bounce"},
+    ``{"version": 1, "objects": {"ball": {"mass_kg": 0.6, "material": "rubber", "speed_scale": 2,
+    "speed_curve": [[0, 1], [0.5, 3]], "mute": false}}, "impacts": {"impact-1": {"time_s": 1.2, "speed_mps": 3, "surface": "wood", "contact": "bounce"},
     "impact-2": null}, "add_impacts": [{"object": "ball", "time_s": 1.5, "speed_mps": 2}]}``
 
     ``null`` deletes an impact. Of several entries about one object the most exact counts: id, alias, name, ``*``.
-    Raises PhysicsError for text that is no such JSON, unknown names (listing the known ones), and impossible values.
+    An object may also get a ``name``, an ``action``, and ``solo`` (only soloed objects keep their impacts). The edit of
+    an impact may say which one it means by ``object`` and ``was_s``, its estimated time, so that it still finds it when
+    a new estimate numbers impacts anew; ``"delete": true`` deletes it then.
+
+    With a list for ``orphans``, entries whose object or impact the scene lacks are described there and left out;
+    without, they are errors. Raises PhysicsError for text that is no such JSON or longer than 64 kB, unknown names
+    (listing the known ones), and impossible values.
     """
-    wanted = _read(edits)
+    wanted = settle(scene, _read(edits), orphans)
     per_object = _per_object(scene, wanted.get("objects", {}))
     for object_id, changes in per_object.items():
         if "mass_kg" in changes:
             scene = override_mass(scene, object_id, changes["mass_kg"])
         if "material" in changes:
             scene = set_material(scene, object_id, changes["material"])
+        if "name" in changes or "action" in changes:
+            scene = _renamed(scene, object_id, changes)
     factors = {key: changes["speed_scale"] for key, changes in per_object.items() if "speed_scale" in changes}
     if factors:
         scene = _scale_speeds(scene, factors)
@@ -65,6 +77,9 @@ def apply_edits(scene: Scene, edits: str | Mapping[str, Any]) -> Scene:
     for object_id, changes in per_object.items():
         if changes.get("mute"):
             scene = mute(scene, object_id)
+    soloed = {object_id for object_id, changes in per_object.items() if changes.get("solo")}
+    if soloed:
+        scene = _with_impacts(scene, [one for one in scene.impacts if _takes_part(one, soloed)])
     return check_scene(scene)
 
 
@@ -282,18 +297,26 @@ def _read(edits: str | Mapping[str, Any]) -> dict[str, Any]:
     """The edits with every key known and every value of the right kind."""
     wanted: Any = edits
     if isinstance(edits, str):
+        if len(edits.encode("utf-8", "replace")) > MAX_EDITS_BYTES:
+            raise PhysicsError(f"The edits are longer than {MAX_EDITS_BYTES // 1000} kB: thin out the speed curves.")
         try:
             wanted = json.loads(edits) if edits.strip() else {}
         except (json.JSONDecodeError, RecursionError) as error:
             raise PhysicsError(f"The edits are no JSON ({error}): correct them or leave them empty.") from None
-    _check_keys(wanted, ("objects", "impacts", "add_impacts"), "the edits")
+    _check_keys(wanted, ("objects", "impacts", "add_impacts", "version"), "the edits")
+    if wanted.get("version", VERSION) != VERSION:
+        raise PhysicsError(f"The edits have version {wanted['version']!r}, this pack reads {VERSION}: update the pack.")
     for name, changes in _mapping(wanted.get("objects", {}), "objects").items():
         _check_keys(changes, OBJECT_EDITS, f"the edits of {name}")
-        if not isinstance(changes.get("mute", False), bool):
-            raise PhysicsError(f"mute of {name} is {changes['mute']!r}: give true or false.")
+        for key in ("mute", "solo"):
+            if not isinstance(changes.get(key, False), bool):
+                raise PhysicsError(f"{key} of {name} is {changes[key]!r}: give true or false.")
+        for key in ("name", "action"):
+            if not isinstance(changes.get(key, ""), str):
+                raise PhysicsError(f"{key} of {name} is {changes[key]!r}: give a word or a few.")
     for impact_id, changes in _mapping(wanted.get("impacts", {}), "impacts").items():
         if changes is not None:
-            _check_keys(changes, IMPACT_EDITS, f"the edits of impact {impact_id}")
+            _check_keys(changes, IMPACT_EDITS + IMPACT_ANCHORS, f"the edits of impact {impact_id}")
     added = wanted.get("add_impacts", [])
     if not isinstance(added, list):
         raise PhysicsError("add_impacts must be a list: write [{...}].")
@@ -303,6 +326,19 @@ def _read(edits: str | Mapping[str, Any]) -> dict[str, Any]:
         if missing:
             raise PhysicsError(f"A new impact lacks {missing[0]}: give at least its object and time_s.")
     return dict(wanted)
+
+
+def _renamed(scene: Scene, object_id: str, changes: Mapping[str, Any]) -> Scene:
+    """The object with another name or action; its id stays and the old name becomes an alias."""
+
+    def change(body: Body) -> Body:
+        thing = body.object
+        name = changes.get("name") or thing.name
+        aliases = thing.aliases if name == thing.name or thing.name in thing.aliases else (*thing.aliases, thing.name)
+        named = replace(thing, name=name, aliases=aliases, action=changes.get("action", thing.action))
+        return replace(body, object=named)
+
+    return _with_bodies(scene, {object_id}, change)
 
 
 def _mapping(value: Any, what: str) -> Mapping[str, Any]:
