@@ -268,12 +268,12 @@ def _ask(
     runtime: Runtime,
 ) -> tuple[Any, str]:
     """The parsed answer and its text, from the cache where it was given before."""
-    key = key_of(
-        vlm.fingerprint, question, max_new_tokens, *(part for one in frames for part in (one.time_s, one.image))
-    )
+    shown = [part for frame in frames for part in (frame.time_s, frame.image)]
+    key = key_of(vlm.fingerprint, question, max_new_tokens, *shown)
     known = cache.text(key) if cache is not None else None
     if known is not None:
-        return parse(known), known
+        with contextlib.suppress(PhysicsError):  # stored by a version that read it otherwise
+            return parse(known), known
 
     def one(earlier_text: str | None, complaint: str | None) -> str:
         earlier = (earlier_text, complaint) if earlier_text is not None and complaint is not None else None
