@@ -109,6 +109,53 @@ def foley(
     ]
 
 
+def foley_nano(
+    clip: Clip, scene: Scene, prompt: str = "", options: SoundOptions | None = None, runtime: Runtime | None = None
+) -> list[Synthesis]:
+    """The sound that the network in the box makes of ``clip`` under the physics of ``scene``, one take per seed.
+
+    Raises PavasError for options that only the modal engine has.
+    """
+    import numpy as np
+
+    from pavas_core.audio import Audio
+    from pavas_core.models import nano
+    from pavas_core.sampling.generate import generate
+    from pavas_core.sampling.physics import encode_physics
+    from pavas_core.sampling.vocode import vocode
+    from pavas_core.synthesis.engine import Synthesis
+    from pavas_core.synthesis.materials import words_to_material
+    from pavas_core.synthesis.prompt import parse_prompt
+    from pavas_core.video.soundtrack import resample
+
+    options, runtime = options or SoundOptions(), runtime or Runtime()
+    if options.takes < 1:
+        raise PavasError(f"{options.takes} takes cannot be made: ask for 1 or more.")
+    if options.room != "small":
+        raise PavasError(f"{nano.NAME} knows one small room: leave --room out, or use --engine modal.")
+    surface = words_to_material(options.floor) or parse_prompt(prompt).surface
+    model = nano.load_nano(runtime)
+    features = model.encode_video(clip, scene.tracks, runtime=runtime)
+    latent = generate(
+        model,
+        features,
+        encode_physics(model, features, scene, runtime=runtime),
+        prompt=nano.prompt_of(scene, surface),
+        seed=options.seed,
+        steps=nano.STEPS,
+        cfg_strength=nano.CFG_STRENGTH,
+        takes=options.takes,
+        runtime=runtime,
+    )
+    sounds = vocode(model, latent, features.duration_s, output_gain_db=options.gain_db, runtime=runtime)
+    takes = []
+    for sound in sounds:
+        heard = resample(sound, options.sample_rate)
+        wave = np.repeat(heard.waveform, options.channels, axis=0)
+        takes.append(Synthesis(Audio(wave, options.sample_rate), {}))
+    return takes
+
+
 def named_by_prompt(objects: ObjectSet, prompt: str) -> ObjectSet:
     """``objects`` with what a prompt about a single thing calls it among their aliases, for masses and shapes.
 

@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "-o", "--output", type=Path, metavar="OUT", help="video (.mp4 .mov .mkv .webm) or sound (.wav .flac) to write"
     )
     add_physics(foley)
-    foley.add_argument("--engine", choices=["modal"], default="modal", help="what makes the sound")
+    foley.add_argument("--engine", choices=["modal", "nano"], default="modal", help="what makes the sound")
     foley.add_argument("--floor", default="", metavar="WORDS", help="what is hit where nothing else says, as: wood")
     foley.add_argument("--room", default="small", help="dry, small or large")
     foley.add_argument(
@@ -49,7 +49,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from pavas_core.physics.serialise import save_scene
-    from pavas_core.pipeline import SoundOptions, estimate_scene, foley
+    from pavas_core.pipeline import SoundOptions, estimate_scene, foley, foley_nano
     from pavas_core.synthesis.room import find_room
     from pavas_core.video.clip import open_clip
     from pavas_core.video.save import refuse_source
@@ -71,11 +71,14 @@ def _run(options: argparse.Namespace) -> None:
     refuse_source(clip, output)
     with progress() as runtime:
         scene = estimate_scene(clip, physics, runtime)
-        takes = foley(scene, options.prompt, sound, runtime)
+        if options.engine == "nano":
+            takes = foley_nano(clip, scene, options.prompt, sound, runtime)
+        else:
+            takes = foley(scene, options.prompt, sound, runtime)
         written = []
         for number, take in enumerate(takes):
             target = output.with_name(f"{output.stem}_take{number + 1}{output.suffix}") if len(takes) > 1 else output
-            settings = _settings(options.clip, physics, sound, number)
+            settings = _settings(options.clip, options.engine, physics, sound, number)
             written += _write_take(clip, take, target, options, settings, runtime)
         if options.physics_json is not None:
             make_folder(options.physics_json.parent)
@@ -99,6 +102,8 @@ def _check_output(output: Path, options: argparse.Namespace) -> None:
         raise MediaError("--float needs a .wav: end the output in .wav, or leave it out.")
     if options.physics_json is not None and options.physics_json.suffix.lower() != ".json":
         raise MediaError(f"{options.physics_json.name} would hold JSON: end its name in .json.")
+    if options.stems and options.engine != "modal":
+        raise PavasError("Only the modal engine makes stems: leave --stems out, or use --engine modal.")
     if options.takes < 1:
         raise PavasError(f"{options.takes} takes cannot be made: ask for 1 or more.")
 
@@ -133,11 +138,11 @@ def _write_take(
     return written
 
 
-def _settings(clip: Path, physics: PhysicsOptions, sound: SoundOptions, take: int) -> dict[str, Any]:
+def _settings(clip: Path, engine: str, physics: PhysicsOptions, sound: SoundOptions, take: int) -> dict[str, Any]:
     """What is needed to make the same sound again."""
     return {
         "pavas": __version__,
-        "engine": "modal",
+        "engine": engine,
         "clip": clip.name,
         "physics": asdict(physics),
         "sound": {**asdict(sound), "seed": sound.seed + take, "takes": 1},

@@ -21,7 +21,7 @@ from pavas_core.models.sound_model import Features, ObjectFeatures
 from pavas_core.runtime import Runtime
 
 if TYPE_CHECKING:
-    from pavas_core.physics.types import TrackSet
+    from pavas_core.physics.types import Scene, TrackSet
     from pavas_core.video.clip import Clip, Frame
 
 log = logging.getLogger("pavas")
@@ -94,11 +94,26 @@ def features_of(sight: Sight, tracks: TrackSet, duration_s: float, cuts_s: tuple
     )
 
 
+def prompt_of(scene: Scene, surface: str = "unknown") -> str:
+    """The prompt that says what the scene's bodies and the ``surface`` are made of, in words the network knows."""
+    from pavas_core.synthesis.materials import split_words
+    from pavas_core.synthesis.shapes import knows_shape
+
+    things = []
+    for body in scene.bodies:
+        names = split_words(" ".join([*body.object.aliases[::-1], body.object.name]))
+        shape = next(filter(knows_shape, names), "")
+        material = "" if body.object.material == "unknown" else body.object.material
+        things.append(f"{material} {shape}".strip())
+    ground = "" if surface == "unknown" else f" on {surface} floor"
+    return " and ".join(filter(None, things)) + ground
+
+
 def _small_pictures(clip: Clip, runtime: Runtime) -> list[Frame]:
     """All pictures at the few pixels that are looked at."""
     from pavas_core.video.clip import iter_frames
 
-    found = []
+    found: list[Frame] = []
     for frame in iter_frames(clip, long_side=max(SHRUNK)):
         runtime.step("looking", len(found), clip.frame_count)
         found.append(frame)

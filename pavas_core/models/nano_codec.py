@@ -47,17 +47,13 @@ class CodecConfig:
 class NanoCodec(nn.Module):
     """Waveform (B, T) to latent (B, L, C) and back; token ``i`` holds the samples from ``i * token_samples`` on."""
 
-    mean: Tensor
-    basis: Tensor
-    gain: Tensor
-
     def __init__(self, config: CodecConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or CodecConfig()
         size = config.bands * config.frames_per_token
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("basis", torch.zeros(config.channels, size))
-        self.register_buffer("gain", torch.ones(()))
+        self.mean = nn.Parameter(torch.zeros(size), requires_grad=False)
+        self.basis = nn.Parameter(torch.zeros(config.channels, size), requires_grad=False)
+        self.gain = nn.Parameter(torch.ones(()), requires_grad=False)
 
     def mel(self, waveform: Tensor) -> Tensor:
         """Log-mel tokens (B, L, bands * frames) of (B, T); T is padded with silence to whole tokens."""
@@ -73,7 +69,7 @@ class NanoCodec(nn.Module):
         """Waveform (B, T) -> latent (B, ceil(T / token_samples), channels)."""
         return (self.mel(waveform) - self.mean) @ self.basis.T
 
-    def decode(self, latent: Tensor, *, iterations: int = 32, runtime: Runtime | None = None) -> Tensor:
+    def decode(self, latent: Tensor, *, iterations: int = 16, runtime: Runtime | None = None) -> Tensor:
         """Latent (B, L, C) -> waveform (B, L * token_samples). The same latent always gives the same sound."""
         config = self.config
         tokens = latent.float() @ self.basis + self.mean

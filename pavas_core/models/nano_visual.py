@@ -114,7 +114,7 @@ def see(tracks: TrackSet, pictures: Pictures | None, duration_s: float) -> Sight
     sharper = np.abs(seen[..., -1]) if len(motions) else seen[..., -1]
     later = sharper[..., 1] > sharper[..., 0]
     per_frame[later] = seen[:, :, 1][later]
-    present = seen[..., 0].any(axis=2)
+    present: np.ndarray = np.any(seen[..., 0] > 0, axis=2)
     boxes = np.stack([_box_size(track, tracks, frame_times) for track in tracks.tracks]) if len(motions) else None
     crops = np.zeros((len(motions), len(frame_times), CROP * CROP + 3), np.float32)
     coarse = np.zeros((len(frame_times), CLIP_DIM), np.float32)

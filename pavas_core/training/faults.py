@@ -56,11 +56,14 @@ def _swapped(a: Track, b: Track, rng: np.random.Generator) -> tuple[Track, Track
     cut = int(np.nanargmin(gap)) if np.isfinite(gap).any() else int(rng.integers(len(gap)))
 
     def joined(head: Track, tail: Track) -> Track:
-        def both(name: str) -> np.ndarray:
-            return np.concatenate([getattr(head, name)[:cut], getattr(tail, name)[cut:]])
-
-        names = ("visible", "boxes", "centroids", "area_px", "truncated")
-        return replace(head, **{name: both(name) for name in names})
+        return replace(
+            head,
+            visible=np.concatenate([head.visible[:cut], tail.visible[cut:]]),
+            boxes=np.concatenate([head.boxes[:cut], tail.boxes[cut:]]),
+            centroids=np.concatenate([head.centroids[:cut], tail.centroids[cut:]]),
+            area_px=np.concatenate([head.area_px[:cut], tail.area_px[cut:]]),
+            truncated=np.concatenate([head.truncated[:cut], tail.truncated[cut:]]),
+        )
 
     return joined(a, b), joined(b, a)
 
