@@ -15,7 +15,7 @@ from pavas_core.estimation.breaks import LEAST_SWING
 
 _MOST_KEPT = 0.15
 _MOST_REBOUND = 0.85
-_MOST_EARLIER = 0.5
+_MOST_AROUND = 0.5
 _UPWARD = -0.2
 """Tools are swung down, across or forward; lifting one ends abruptly too, without a contact."""
 _RUN_UP = 0.3
@@ -84,9 +84,11 @@ def _blow_in(times_s: np.ndarray, flow: np.ndarray, speed: np.ndarray, i: int, w
     fine = frame_s < _FINE_S
     past = [float(v @ along) for v in flow[max(0, i - 3) : i - 1] if np.isfinite(v).all()]
     later = [float(v @ along) for v in flow[i + 2 : i + (4 if fine else 3)] if np.isfinite(v).all()]
-    if fine and past and (past[-1] - s > _MOST_EARLIER * lost or max(past) < _RUN_UP * s):
+    if fine and past and max(past) < _RUN_UP * s:
         return None
-    if fine and later and then - later[0] > _MOST_EARLIER * lost:
+    # A steady slowing down loses as much in the two intervals around these two as in these.
+    around = (max(0.0, past[-1] - s) if past else 0.0) + (max(0.0, then - later[0]) if later else 0.0)
+    if fine and around > _MOST_AROUND * lost:
         return None
     if later and -min(later) > _WOUND_UP * s:
         return None

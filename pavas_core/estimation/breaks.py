@@ -159,9 +159,10 @@ def _judge(
     limits = [
         kink.jump / max(_LEAST_JUMP * width, 1e-9),
         kink.jump / max(_SIGMAS * kink.sigma, 1e-9),
-        kink.jump / max((1.0 if both is not None else 1.6) * kink.bend, 1e-9),
         kink.saved / LEAST_SAVED,
     ]
+    if not all(known):
+        limits.append(kink.jump / max(1.6 * kink.bend, 1e-9))
     # An identity switch moves the object at once; a contact hidden by blur or a merged outline moves it little.
     speed = max(np.hypot(*kink.before), np.hypot(*kink.after))
     allowed = 6.0 * float(np.median(path.sigma)) + 0.8 * path.side_px + 0.35 * speed * frame_s

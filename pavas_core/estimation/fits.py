@@ -48,7 +48,7 @@ class Kink:
     gap: float
     """Distance in standard errors by which the sides miss each other."""
     bend: float
-    """Largest speed that unforeseen acceleration on either side makes up within one frame, pixels per second."""
+    """Largest speed that the acceleration on either side makes up within one frame, pixels per second."""
     flown: bool = False
     """Free flight leads to it."""
     flies: bool = False
@@ -271,5 +271,5 @@ def fit_kink(
         sigma=float(np.sqrt(max(variance, 0.0))),
         saved=smooth_cost(times_s, points, sigma, flight) - cost,
         gap=miss / float(np.median(sigma)),
-        bend=frame_s * max(float(np.hypot(*(v - side.mean))) for v, side in zip(values[3:], sides, strict=True)),
+        bend=float(max(np.hypot(*values[3]), np.hypot(*values[4])) * frame_s),
     )

@@ -41,6 +41,12 @@ _FOLLOWS = 0.5
 """Of the speed of a blow: how much of it the centre shares before, and may differ by afterwards."""
 _RIGID = 0.05
 """Of the speed of a blow: flow that differs less from the centre's motion says nothing more than the centre does."""
+_SAME_AREA = 3.0
+_BEYOND_NOISE = 8.0
+"""Of the centre from one frame to the next, standard errors of a place."""
+_DOWNWARD = 0.3
+_ALONG = 0.2
+"""What the flow must share of the centre's speed before a blow that only the centre shows."""
 _KNOWN_SIZE_SIGMA = 0.05
 _POOLED_SIGMA = 0.25
 """Added where an object takes the scale of another one: they may be at different depths."""
@@ -246,12 +252,36 @@ def _breaks(motion: _Motion, tracks: TrackSet, factor: float, free: bool) -> lis
     if motion.flow is None or (motion.reliable and free):
         return breaks
     near_s = max(_SAME_S, 1.5 * _frame_s(tracks))
+    blows = _blows_of_centre(motion, tracks) if motion.reliable else []
     for blow in find_blows(tracks.times_s, motion.flow, tracks.width):
+        if not motion.reliable or _follows(motion, tracks, blow):
+            blows += [blow] if all(abs(blow.time_s - b.time_s) >= near_s for b in blows) else []
+    for blow in blows:
         near = [k for k in breaks if abs(k.time_s - blow.time_s) < near_s]
-        if motion.reliable and (any(k.confidence >= _SURE for k in near) or not _follows(motion, tracks, blow)):
-            continue
-        breaks = [k for k in breaks if k not in near] + [_break_of_blow(blow, motion, tracks, factor)]
+        if not (motion.reliable and any(k.confidence >= _SURE for k in near)):
+            breaks = [k for k in breaks if k not in near] + [_break_of_blow(blow, motion, tracks, factor)]
     return breaks
+
+
+def _blows_of_centre(motion: _Motion, tracks: TrackSet) -> list[Blow]:
+    """Blows that the centre itself shows beyond its noise, where the outline stays the same and the flow goes along.
+
+    Flow loses what moves far between two frames; the outline is found in each of them.
+    """
+    assert motion.flow is not None
+    centre = np.diff(np.where(motion.track.visible[:, None], motion.points, np.nan), axis=0)
+    centre /= np.diff(tracks.times_s)[:, None]
+    noise = max((float(c.path.sigma.max()) for c in motion.cuts), default=np.inf) / _frame_s(tracks)
+    found = []
+    for blow in find_blows(tracks.times_s, centre, tracks.width):
+        i, speed = blow.interval, float(np.hypot(*blow.before))
+        if speed < _BEYOND_NOISE * noise:
+            continue
+        area = motion.track.area_px[max(0, i - 1) : i + 3]
+        flow = float(motion.flow[i - 1] @ blow.before) / speed**2
+        if area.max() < _SAME_AREA * area.min() and blow.before[1] > _DOWNWARD * speed and not flow < _ALONG:
+            found.append(blow)
+    return found
 
 
 def _follows(motion: _Motion, tracks: TrackSet, blow: Blow) -> bool:
