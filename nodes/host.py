@@ -13,7 +13,7 @@ from pavas_core.errors import PavasError
 from pavas_core.runtime import OUT_OF_MEMORY, Runtime, is_out_of_memory
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
-PACKAGE_OF_MODULE = {"cv2": "opencv-python-headless", "PIL": "Pillow"}
+PACKAGE_OF_MODULE = {"cv2": "opencv-python-headless", "PIL": "Pillow", "open_clip": "open_clip_torch"}
 
 
 def says_what_is_missing(execute: Callable) -> Callable:

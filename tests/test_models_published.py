@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pavas_core.errors import Cancelled, WeightsError
+from pavas_core.errors import Cancelled, PavasError, WeightsError
 from pavas_core.models import decoding, load, synchformer
 from pavas_core.models.network import NetworkConfig
 from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, no_physics
@@ -90,7 +91,10 @@ def test_the_larger_of_two_files_and_the_same_folder_come_first(folder, tmp_path
     ("gone", "told"),
     [
         ("two.pth", r"A mel VAE with 20 channels is missing: v1-16\.pth \(about 687 MB, licence cc-by-nc-4\.0\)"),
-        ("three.pt", r"A BigVGAN vocoder of 80 mel bins is missing: best_netG\.pt \(about 449 MB, licence mit\)"),
+        (
+            "three.pt",
+            r"A BigVGAN vocoder of 80 mel bins is missing: best_netG\.pt \(about 449 MB, licence cc-by-nc-4\.0\)",
+        ),
         ("four.safetensors", r"An open_clip CLIP model is missing: dfn5b_clip_vit_h_14_384\.bin \(3\.9 GB"),
         ("five.safetensors", r"A Synchformer visual encoder is missing: synchformer_state_dict\.pth \(950 MB"),
     ],
@@ -149,6 +153,12 @@ def test_decoding_is_vae_then_vocoder_on_every_take(folder):
     torch.testing.assert_close(wave, expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("shape", [(1, 9, 40), (1, 20, 9), (1, 4, 8, 8)])
+def test_a_latent_of_another_model_is_told(folder, shape):
+    with pytest.raises(PavasError, match="connect the model that made it"):
+        loaded(folder).decode(torch.zeros(shape), runtime=Runtime())
+
+
 def test_long_sounds_are_decoded_in_pieces_without_seams(folder, monkeypatch):
     model = loaded(folder)
     latent = torch.randn(1, 150, NETWORK.latent_dim, generator=torch.Generator().manual_seed(0))
@@ -172,12 +182,20 @@ class TestEncoding:
 
     CONFIG = NetworkConfig(20, 128, 4, 2, clip_dim=64, text_dim=64)
 
+    @pytest.fixture(scope="class")
+    def files(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("files")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(synchformer, "DEPTH", 1)
+            write_sound_files(folder, self.CONFIG)
+            write_clip(folder / "clip.safetensors", width=64, embed_dim=64, text_width=64)
+            write_synchformer(folder / "sync.safetensors")
+        return folder
+
     @pytest.fixture
-    def model(self, tmp_path, monkeypatch):
+    def model(self, files, tmp_path, monkeypatch):
         monkeypatch.setattr(synchformer, "DEPTH", 1)
-        write_sound_files(tmp_path, self.CONFIG)
-        write_clip(tmp_path / "clip.safetensors", width=64, embed_dim=64, text_width=64)
-        write_synchformer(tmp_path / "sync.safetensors")
+        shutil.copytree(files, tmp_path, dirs_exist_ok=True)
         return loaded(tmp_path)
 
     @pytest.fixture

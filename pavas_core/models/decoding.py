@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from pavas_core.errors import PavasError
 from pavas_core.models.vae import MelVae
 from pavas_core.models.vocoder import BigVgan
 from pavas_core.runtime import Runtime
@@ -17,7 +18,13 @@ MARGIN_FRAMES = 48
 
 
 def decode_latent(vae: MelVae, vocoder: BigVgan, latent: Tensor, runtime: Runtime) -> Tensor:
-    """Waveforms float32 (B, samples) on the CPU from unnormalised latents (B, L, C)."""
+    """Waveforms float32 (B, samples) on the CPU from unnormalised latents (B, L, C). PavasError for other latents."""
+    channels = vae.config.latent_dim
+    if latent.ndim != 3 or latent.shape[-1] != channels:
+        raise PavasError(
+            f"The latent has the shape {tuple(latent.shape)} and this model decodes (takes, length, {channels}): "
+            "connect the model that made it."
+        )
     with torch.inference_mode():
         with runtime.resident(vae):
             runtime.step("decoding", 0, 1)
