@@ -22,6 +22,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--seed", type=int, default=0, metavar="N")
     train.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda")
     train.add_argument("--threads", type=int, default=0, metavar="N", help="0 = as many as there are cores")
+    train.add_argument("--processes", type=int, default=1, metavar="N", help="share every batch among N processes")
     train.set_defaults(command=_run)
 
 
@@ -29,13 +30,20 @@ def _run(options: argparse.Namespace) -> None:
     from pavas_core.training.loop import Recipe
     from pavas_core.training.nano import train_nano
 
-    for name in ("scenes", "steps", "batch"):
-        if getattr(options, name) < 4:
-            raise PavasError(f"--{name} is {getattr(options, name)}: give 4 or more.")
+    for name in ("scenes", "steps", "batch", "processes"):
+        least = 1 if name == "processes" else 4
+        if getattr(options, name) < least:
+            raise PavasError(f"--{name} is {getattr(options, name)}: give {least} or more.")
     make_folder(options.out)
     recipe = Recipe(steps=options.steps, batch=options.batch, seed=options.seed)
     with progress() as runtime:
         written = train_nano(
-            options.out, recipe, scenes=options.scenes, device=options.device, threads=options.threads, runtime=runtime
+            options.out,
+            recipe,
+            scenes=options.scenes,
+            device=options.device,
+            threads=options.threads,
+            processes=options.processes,
+            runtime=runtime,
         )
     print_files([written])

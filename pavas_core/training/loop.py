@@ -118,10 +118,11 @@ def train(
     adapter: AdapterConfig | None = None,
     device: str = "cpu",
     runtime: Runtime,
-) -> NanoNetwork:
-    """Train, or go on training, in ``folder``; the averaged weights of the best judgement.
+) -> None:
+    """Train, or go on training, in ``folder``.
 
-    ``state.pt`` is what a killed job resumes from, ``best.pt`` the weights to export and ``metrics.jsonl`` the course.
+    ``state.pt`` is what a killed job resumes from, ``best.pt`` the averaged weights of the best judgement and
+    ``metrics.jsonl`` the course.
     """
     torch.manual_seed(recipe.seed)
     logging.getLogger("pavas").setLevel(logging.ERROR)  # values beyond the adapter's range are part of the training
@@ -187,8 +188,6 @@ def train(
             }
             _save(state, state_path)
     runtime.step("training", recipe.steps, recipe.steps)
-    average.load_state_dict(torch.load(folder / "best.pt", weights_only=True, map_location=device))
-    return average
 
 
 @torch.no_grad()

@@ -20,32 +20,72 @@ JUDGED_SCENES = 10
 
 
 def train_nano(
-    folder: Path, recipe: Recipe, *, scenes: int, device: str = "cpu", threads: int = 0, runtime: Runtime
+    folder: Path,
+    recipe: Recipe,
+    *,
+    scenes: int,
+    device: str = "cpu",
+    threads: int = 0,
+    processes: int = 1,
+    runtime: Runtime,
 ) -> Path:
     """Make what is missing in ``folder``, train, and write ``pavas-nano-1.safetensors`` there; its path.
 
     A job that was stopped goes on where it was. More ``scenes`` or steps than before continue the same training.
+    ``processes`` share every batch; their number changes results by rounding only.
     """
-    import cv2
     import torch
 
-    from pavas_core.training.batches import stack
-
-    if threads:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+    _use_threads(threads)
     shards = folder / "data"
     shards.mkdir(parents=True, exist_ok=True)
     codec = fit_codec(folder / "codec.safetensors", runtime)
     make_shards(shards, codec, scenes, runtime)
-    data = stack(load_shards(shards, scenes), codec.config.rate_hz)
-    held_out = stack(
-        held_out_examples(folder / "held-out.pt", codec, JUDGED_SCENES, runtime)[:JUDGED_SCENES], codec.config.rate_hz
-    )
+    held_out_examples(folder / "held-out.pt", codec, JUDGED_SCENES, runtime)
     with (folder / "runs.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"scenes": scenes, "device": device, **asdict(recipe)}) + "\n")
-    model = train(data, held_out, codec, folder, recipe, device=device, runtime=runtime)
-    return export(model.cpu(), codec, folder)
+        file.write(json.dumps({"scenes": scenes, "device": device, "processes": processes, **asdict(recipe)}) + "\n")
+    if processes > 1:
+        meeting = folder / "meeting"
+        meeting.unlink(missing_ok=True)
+        arguments = (folder, recipe, scenes, device, threads, processes)
+        torch.multiprocessing.spawn(_one_of_many, arguments, nprocs=processes)
+        meeting.unlink(missing_ok=True)
+    else:
+        _train_in(folder, recipe, scenes, device, runtime)
+    model = NanoNetwork()
+    model.load_state_dict(torch.load(folder / "best.pt", weights_only=True, map_location="cpu"))
+    return export(model, codec, folder)
+
+
+def _use_threads(threads: int) -> None:
+    import cv2
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+
+
+def _one_of_many(
+    rank: int, folder: Path, recipe: Recipe, scenes: int, device: str, threads: int, processes: int
+) -> None:
+    import torch.distributed as dist
+
+    _use_threads(threads)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=processes)
+    _train_in(folder, recipe, scenes, device, Runtime())
+    dist.destroy_process_group()
+
+
+def _train_in(folder: Path, recipe: Recipe, scenes: int, device: str, runtime: Runtime) -> None:
+    """Train on the examples that are in ``folder``."""
+    from pavas_core.training.batches import stack
+
+    codec = fit_codec(folder / "codec.safetensors", runtime)
+    rate_hz = codec.config.rate_hz
+    data = stack(load_shards(folder / "data", scenes), rate_hz)
+    held_out = stack(held_out_examples(folder / "held-out.pt", codec, JUDGED_SCENES, runtime)[:JUDGED_SCENES], rate_hz)
+    train(data, held_out, codec, folder, recipe, device=device, runtime=runtime)
 
 
 def export(model: NanoNetwork, codec: NanoCodec, folder: Path) -> Path:

@@ -1,0 +1,169 @@
+"""Training pavas-nano: examples, faults, batches, and a loop that goes on where it was killed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pavas_core.models.nano_codec import NanoCodec
+from pavas_core.models.nano_config import adapter_config
+from pavas_core.models.nano_text import text_tokens
+from pavas_core.runtime import Runtime
+from pavas_core.training import loop
+from pavas_core.training.batches import Examples, batch, draw, stack, whole
+from pavas_core.training.examples import example, training_clip, true_sound
+from pavas_core.training.faults import with_faults
+from pavas_core.training.loop import NanoNetwork, Recipe, flow_loss, train
+
+SEEDS = (1001, 1003)
+
+
+@pytest.fixture(scope="module")
+def codec() -> NanoCodec:
+    made = NanoCodec()
+    sim = training_clip(501)
+    made.fit(torch.from_numpy(true_sound(sim.scene, "wood", 1)[None, :32768]))
+    return made
+
+
+@pytest.fixture(scope="module")
+def examples(codec: NanoCodec) -> list[dict]:
+    def encode(sounds: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return codec.encode(torch.from_numpy(sounds)).numpy()
+
+    made = [example(seed, encode) for seed in SEEDS]
+    return [_tensors(one) for one in made]
+
+
+def _tensors(value):
+    from pavas_core.training.store import _tensors as convert
+
+    return convert(value)
+
+
+@pytest.fixture(scope="module")
+def data(examples: list[dict]) -> Examples:
+    return stack(examples, 31.25)
+
+
+def test_an_example_repeats(codec: NanoCodec, examples: list[dict]) -> None:
+    def encode(sounds: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return codec.encode(torch.from_numpy(sounds)).numpy()
+
+    again = _tensors(example(SEEDS[0], encode))
+    assert torch.equal(again["sync"], examples[0]["sync"])
+    assert torch.equal(again["variants"][3]["latent"], examples[0]["variants"][3]["latent"])
+
+
+def test_sound_is_rendered_from_the_numbers_given(data: Examples) -> None:
+    """Over the variants of a scene, more impulse is more sound."""
+    loud = data.latent[..., 0].amax(dim=2).flatten()
+    impulse = data.impulse_ns.nan_to_num(0).amax(dim=2).clamp(min=1e-6).log().flatten()
+    both = torch.corrcoef(torch.stack([loud * torch.sign(_first(data)), impulse]))
+    assert float(both[0, 1]) > 0.3
+
+
+def _first(data: Examples) -> torch.Tensor:
+    """Sign of the first component: positive where it grows with level."""
+    quiet, loud = data.latent[..., 0].amin(), data.latent[..., 0].amax()
+    return torch.tensor(1.0 if loud.abs() > quiet.abs() else -1.0)
+
+
+def test_half_a_batch_is_pairs_of_the_same_pictures(data: Examples) -> None:
+    scene, variant = draw(data, 16, np.random.default_rng(1))
+    pairs = scene[:8].reshape(4, 2), variant[:8].reshape(4, 2)
+    assert (pairs[0][:, 0] == pairs[0][:, 1]).all()
+    assert (pairs[1][:, 0] != pairs[1][:, 1]).all()
+
+
+def test_tracks_stay_where_pictures_are_those_of_another_scene(data: Examples) -> None:
+    scene, variant = np.zeros(64, int), np.ones(64, int)
+    given = batch(data, scene, variant, np.random.default_rng(2))
+    other = (given.clip == data.clip[1].float()).flatten(1).all(dim=1)
+    assert 2 <= int(other.sum()) <= 40
+    motion = given.sync[other][:, :, :-3]
+    assert torch.equal(motion, data.sync[0, :, :-3].float().expand_as(motion))
+
+
+def test_edited_impacts_are_always_told(data: Examples) -> None:
+    scene, variant = np.nonzero(data.edited)
+    if not len(scene):
+        pytest.skip("none of these examples has edited impacts")
+    given = batch(data, np.repeat(scene, 20), np.repeat(variant, 20), np.random.default_rng(3))
+    told = given.physics.impacts_known | ~given.physics.present.flatten(1).any(dim=1)
+    assert told.all()
+
+
+def test_nothing_is_withheld_when_judged(data: Examples) -> None:
+    given = whole(data, np.array([0, 1]), np.array([0, 0]))
+    assert given.physics.impacts_known.all()
+    assert not given.no_clip.any()
+    assert torch.equal(given.text[0], text_tokens(data.things[0][0], data.surface[0][0]))
+
+
+def test_faults_keep_the_axes_and_repeat() -> None:
+    tracks = training_clip(SEEDS[0]).scene.tracks
+    assert tracks is not None
+    first, second = (with_faults(tracks, np.random.default_rng(5)) for _ in range(2))
+    for one, other, true in zip(first.tracks, second.tracks, tracks.tracks, strict=False):
+        np.testing.assert_array_equal(one.centroids, other.centroids)
+        assert one.centroids.shape == true.centroids.shape
+        assert np.isnan(one.centroids[~one.visible]).all()
+
+
+def test_one_step_moves_the_mixers_last_layer(data: Examples) -> None:
+    torch.manual_seed(0)
+    model = NanoNetwork()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    given = whole(data, np.array([0, 1]), np.array([0, 0]))
+    for _ in range(2):  # the first opens the closed output layer, behind which no gradient reaches the mixers
+        loss = flow_loss(model, given, torch.tensor([0.4, 0.6]), torch.randn(given.latent.shape))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    loss = flow_loss(model, given, torch.tensor([0.4, 0.6]), torch.randn(given.latent.shape))
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    assert any(
+        float(mixer.up.weight.detach().abs().max()) > 0 for block in model.adapter.mixers for mixer in block.values()
+    )
+
+
+def test_a_killed_job_goes_on_as_if_it_had_not_been(data, codec, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "judge", lambda *_: {"score": 0.0})
+    recipe = Recipe(steps=4, batch=4, judge_every=2, save_every=2, warm_up=1)
+    whole_way, in_parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole_way, in_parts):
+        folder.mkdir()
+    train(data, data, codec, whole_way, recipe, runtime=Runtime())
+
+    class Killed(Exception):
+        pass
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(data, data, codec, in_parts, recipe, runtime=Runtime(on_progress=kill))
+    train(data, data, codec, in_parts, recipe, runtime=Runtime())
+    first, second = (torch.load(folder / "state.pt", weights_only=True) for folder in (whole_way, in_parts))
+    assert first["step"] == second["step"] == 4
+    for name, value in first["model"].items():
+        assert torch.equal(value, second["model"][name]), name
+    notes = [json.loads(line) for line in (in_parts / "metrics.jsonl").read_text().splitlines()]
+    assert [note["step"] for note in notes] == [2, 4]
+
+
+def test_switches_of_table_three_train_too(data: Examples) -> None:
+    given = whole(data, np.array([0]), np.array([0]))
+    for changes in ({"use_velocity": False}, {"use_mass": False}, {"injection": "sum"}):
+        model = NanoNetwork(replace(adapter_config(), **changes))
+        assert torch.isfinite(flow_loss(model, given, torch.tensor([0.5]), torch.zeros(given.latent.shape)))
