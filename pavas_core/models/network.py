@@ -217,6 +217,23 @@ class FlowTransformer(nn.Module):
             sync_index=nearest_exact_index(latent_length, sync.shape[1], sync.device),
         )
 
+    def prepare_null(self, clip_tokens: int, sync_tokens: int, text: Tensor, latent_length: int) -> Conditions:
+        """:meth:`prepare` for null clip and sync, with as few sync rows as there are different ones.
+
+        They repeat every segment but for the first and last, to which the convolutions' padding reaches (5 rows). The
+        audio stream's adaLN runs on every row, so that a null call of 8 s becomes some 8 % cheaper.
+        """
+        batch, segments = text.shape[0], sync_tokens // SYNC_TOKENS_PER_SEGMENT
+        kept = min(segments, 3)
+        sync = self.empty_sync(batch, kept * SYNC_TOKENS_PER_SEGMENT, text)
+        short = self.prepare(self.empty_clip(batch, clip_tokens, text), sync, text, latent_length)
+        row = nearest_exact_index(latent_length, sync_tokens, text.device)
+        segment = row // SYNC_TOKENS_PER_SEGMENT
+        # Segment 1 stands for all between the first and the last.
+        stand_in = torch.where(segment == segments - 1, kept - 1, segment.clamp(max=min(1, kept - 1)))
+        index = stand_in * SYNC_TOKENS_PER_SEGMENT + row % SYNC_TOKENS_PER_SEGMENT
+        return replace(short, sync_index=index)
+
     def empty_clip(self, batch: int, tokens: int, like: Tensor) -> Tensor:
         """Null clip features (B, tokens, clip_dim)."""
         return self._parameter("empty_clip_feat", like).expand(batch, tokens, -1)

@@ -29,13 +29,18 @@ def seeded_noise(seed: int, shape: Sequence[int]) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float32)
 
 
+def calls_apart(device: torch.device | str) -> bool:
+    """Whether branches are evaluated one by one: a CPU gains nothing from joining them."""
+    return torch.device(device).type == "cpu"
+
+
 def guided_flow(network: FlowTransformer, latent: Tensor, t: Tensor, branches: Sequence[Branch]) -> Tensor:
     """Sum of the branches' velocities (B, L, C), float32; every branch's conditions are of B clips.
 
     One joined call where the device gains from it, one call a branch on the CPU, where it would not.
     """
     x = network.audio_input_proj(latent)  # the same in every branch
-    if latent.device.type == "cpu" or len(branches) == 1:
+    if calls_apart(latent.device) or len(branches) == 1:
         flows = [network.flow(x, t, branch.conditions, branch.residuals) for branch in branches]
     else:
         count = len(branches)

@@ -13,7 +13,7 @@ from pavas_core.models.network import NO_RESIDUALS, Conditions, join_conditions
 from pavas_core.models.phy_adapter import scaled_residuals
 from pavas_core.models.sound_model import Features
 from pavas_core.runtime import Runtime
-from pavas_core.sampling.flow import Branch, guided_flow, integrate, seeded_noise
+from pavas_core.sampling.flow import Branch, calls_apart, guided_flow, integrate, seeded_noise
 from pavas_core.sampling.physics import Physics, null_condition, residuals_of
 from pavas_core.sampling.windows import Slot, Window, latent_length, plan_windows, slots_of
 
@@ -141,19 +141,28 @@ def _branches(
     network, dtype, length = model.network, model.dtype, slot.last - slot.first
     like = torch.zeros(1, device=device, dtype=dtype)
 
-    def conditions(clip: Tensor, sync: Tensor, text: Tensor | None) -> Conditions:
-        tokens = network.empty_text(1, like) if text is None else text[None].to(device, dtype)
-        prepared = network.prepare(clip, sync, tokens, length)
-        return join_conditions([prepared] * takes)
-
     clip, sync = _within(features, window)
-    empty_clip = network.empty_clip(1, clip_tokens(window.end_s - window.start_s) if clip is None else len(clip), like)
-    empty_sync = network.empty_sync(1, sync_tokens(window.end_s - window.start_s) if sync is None else len(sync), like)
-    given = conditions(
-        empty_clip if clip is None else clip[None].to(device, dtype),
-        empty_sync if sync is None else sync[None].to(device, dtype),
-        given_text,
+    window_s = window.end_s - window.start_s
+    counts = (
+        clip_tokens(window_s) if clip is None else len(clip),
+        sync_tokens(window_s) if sync is None else len(sync),
     )
+
+    def tokens(text: Tensor | None) -> Tensor:
+        return network.empty_text(1, like) if text is None else text[None].to(device, dtype)
+
+    def null_conditions(text: Tensor | None) -> Conditions:
+        if calls_apart(device):
+            return join_conditions([network.prepare_null(*counts, tokens(text), length)] * takes)
+        # Joined with the given branch, which has all rows.
+        empty_clip, empty_sync = network.empty_clip(1, counts[0], like), network.empty_sync(1, counts[1], like)
+        return join_conditions([network.prepare(empty_clip, empty_sync, tokens(text), length)] * takes)
+
+    if clip is None or sync is None:
+        given = null_conditions(given_text)
+    else:
+        seen = network.prepare(clip[None].to(device, dtype), sync[None].to(device, dtype), tokens(given_text), length)
+        given = join_conditions([seen] * takes)
     with_physics = without_physics = NO_RESIDUALS
     if model.adapter is not None:
         condition = null_condition(model.adapter, device) if physics is None else physics.null
@@ -164,7 +173,7 @@ def _branches(
             with_physics = scaled_residuals(full, without_physics, physics_strength)
     if cfg_strength < 1:
         return (Branch(given, with_physics, 1.0),)
-    null = Branch(conditions(empty_clip, empty_sync, negative_text), without_physics, 1 - cfg_strength)
+    null = Branch(null_conditions(negative_text), without_physics, 1 - cfg_strength)
     if physics is None or physics_cfg is None:
         return (Branch(given, with_physics, cfg_strength), null)
     return (
