@@ -13,16 +13,24 @@ from .mass import PavasManualMass
 from .model import PavasDownloadModels, PavasLoadModel
 from .model_folders import register_folder
 from .scene import PavasCombinePhysics, PavasPhysicsEditor
+from .segment import PavasSegmentTrack
 from .synthesis import PavasSynthesizeImpacts
 from .track import PavasTrackMotion, PavasTracksToMask
 from .velocity import PavasManualVelocity, PavasPlanarVelocity
 from .video import PavasLoadVideo, PavasSaveVideo
+from .vlm import PavasDetectVlm, PavasEstimateMassVlm, PavasLoadVlm, PavasMassFromText, PavasObjectsFromText
 
 NODES: list[type[io.ComfyNode]] = [
     PavasLoadVideo,
     PavasDetectMotion,
+    PavasLoadVlm,
+    PavasDetectVlm,
+    PavasObjectsFromText,
     PavasTrackMotion,
+    PavasSegmentTrack,
     PavasManualMass,
+    PavasEstimateMassVlm,
+    PavasMassFromText,
     PavasPlanarVelocity,
     PavasManualVelocity,
     PavasLoadCut3r,

@@ -86,6 +86,7 @@ def segment_track(
     prompts: Mapping[str, TimedPrompt] | None = None,
     window: int = WINDOW,
     cache: ResultCache | None = None,
+    renew: bool = False,
     runtime: Runtime | None = None,
 ) -> Segmented:
     """Masks of every object in every picture (at most 60 a second).
@@ -108,7 +109,7 @@ def segment_track(
     key = ""
     if cache is not None:
         key = _key(clip, objects, segmenter, grounder, given, window, runtime)
-        stored = cache.physics(key, TrackSet)
+        stored = None if renew else cache.physics(key, TrackSet)
         if stored is not None:
             return _merged(stored, objects)
     poses = CameraPoses(clip.width, clip.height)
@@ -153,6 +154,8 @@ def _follow(
 ) -> None:
     """Carry every object through one window, then look once more for what was lost in it."""
     last = len(window.frames) - 1
+    window_step = (window.frames[-1].time_s - window.frames[0].time_s) / max(last, 1)
+    last_one = window.frames[-1].time_s + 1.5 * window_step >= clip.duration_s
     ends: dict[int, int] = {}
     starts: dict[int, tuple[int, Prompt]] = {}
     wanted: dict[int, int] = {}
@@ -160,19 +163,20 @@ def _follow(
         if one.seed is not None:
             starts[number] = window.new - 1, Prompt(mask=one.seed)
         elif one.given is not None and not one.found:
-            place = _place(window, one.given.time_s, final=window.frames[-1].time_s)
-            if place is not None:
-                starts[number] = place, _scaled(one.given.prompt, clip, window.frames[0].image.shape)
+            if one.given.time_s < window.frames[-1].time_s + window_step or last_one:
+                place = _place(window, one.given.time_s)
+                if place >= window.new:
+                    starts[number] = place, _scaled(one.given.prompt, clip, window.frames[0].image.shape)
         elif grounder is not None and window.frames[-1].time_s >= one.thing.time_s:
             first = 0 if not one.found else window.new
-            wanted[number] = max(first, _place(window, one.thing.time_s) or 0)
+            wanted[number] = max(first, _place(window, one.thing.time_s))
     for again in (False, True):
         starts |= _look(window, wanted, known, grounder, again, runtime)
         if starts:
             ends |= _propagate(window, starts, known, segmenter, total, runtime)
         starts, wanted = {}, {}
-        lost = max(2, round(LOST_S * (last + 1) / max(window.frames[-1].time_s - window.frames[0].time_s, 1e-6)))
-        for number, one in enumerate(known):
+        lost = max(2, round(LOST_S / max(window_step, 1e-6)))
+        for number in range(len(known)):
             end = ends.get(number)
             if end is not None and last - end >= lost and grounder is not None:
                 wanted[number] = end + 1
@@ -256,8 +260,8 @@ def _propagate(
                     ends[number] = place
                 if place == len(images) - 1:
                     one.seed = mask if mask.any() else None
-        going = [number for number in active if known[number].seed is None or starts[number][0] > window.new - 1]
-        going = [number for number in going if starts[number][1].mask is None or starts[number][0] >= window.new]
+        seeded = window.new - 1
+        going = [n for n in active if starts[n][0] != seeded or starts[n][1].mask is None]
         unseen = dict.fromkeys(going, 0)
         for place in range(max((starts[number][0] for number in going), default=0) - 1, -1, -1):
             runtime.step("Segmenting and tracking", min(window.first + place, total), total)
@@ -319,11 +323,9 @@ def _scaled(prompt: Prompt, clip: Clip, shape: tuple[int, ...]) -> Prompt:
     )
 
 
-def _place(window: _Window, time_s: float, final: float | None = None) -> int | None:
-    """The window's picture shown at ``time_s``; None where that is after the window (given its ``final`` time)."""
+def _place(window: _Window, time_s: float) -> int:
+    """The window's picture shown at ``time_s``, or its first or last one."""
     times = np.array([frame.time_s for frame in window.frames])
-    if final is not None and time_s > final + 0.5 * float(np.median(np.diff(times))) if len(times) > 1 else False:
-        return None
     return int(np.clip(np.searchsorted(times, time_s + 1e-6, side="right") - 1, 0, len(times) - 1))
 
 

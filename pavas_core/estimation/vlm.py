@@ -153,11 +153,13 @@ def detect_vlm(
     max_objects: int = 8,
     max_new_tokens: int = MAX_NEW_TOKENS,
     cache: ResultCache | None = None,
+    renew: bool = False,
     runtime: Runtime | None = None,
 ) -> tuple[ObjectSet, Seen]:
     """What moves in ``clip``, by the model's words, and what it saw and said.
 
-    ``{count}``, ``{times}`` and ``{max_objects}`` are filled in the prompt. Raises AnswerError, with the model's
+    ``{count}``, ``{times}`` and ``{max_objects}`` are filled in the prompt; ``renew`` asks even where the answer is
+    cached. Raises AnswerError, with the model's
     text, where two answers cannot be used.
     """
     runtime = runtime or Runtime()
@@ -169,7 +171,9 @@ def detect_vlm(
             text, clip.width, clip.height, clip.duration_s, max_objects=max_objects, source=f"vlm:{vlm.name}"
         )
 
-    objects, text = _ask(vlm, frames, question, parse, "answer about moving objects", max_new_tokens, cache, runtime)
+    objects, text = _ask(
+        vlm, frames, question, parse, "answer about moving objects", max_new_tokens, cache, renew, runtime
+    )
     return objects, Seen(frames, text)
 
 
@@ -182,6 +186,7 @@ def estimate_masses_vlm(
     pictures: int = PICTURES,
     max_new_tokens: int = MAX_NEW_TOKENS,
     cache: ResultCache | None = None,
+    renew: bool = False,
     runtime: Runtime | None = None,
 ) -> tuple[MassSet, Seen]:
     """A mass with range and reason for each object, by the model's words, and what it saw and said.
@@ -200,7 +205,7 @@ def estimate_masses_vlm(
     def parse(text: str) -> MassSet:
         return vlm_text.parse_masses(text, objects, source=f"vlm:{vlm.name}")
 
-    masses, text = _ask(vlm, frames, question, parse, "answer about masses", max_new_tokens, cache, runtime)
+    masses, text = _ask(vlm, frames, question, parse, "answer about masses", max_new_tokens, cache, renew, runtime)
     return masses, Seen(frames, text)
 
 
@@ -265,12 +270,13 @@ def _ask(
     what: str,
     max_new_tokens: int,
     cache: ResultCache | None,
+    renew: bool,
     runtime: Runtime,
 ) -> tuple[Any, str]:
     """The parsed answer and its text, from the cache where it was given before."""
     shown = [part for frame in frames for part in (frame.time_s, frame.image)]
     key = key_of(vlm.fingerprint, question, max_new_tokens, *shown)
-    known = cache.text(key) if cache is not None else None
+    known = cache.text(key) if cache is not None and not renew else None
     if known is not None:
         with contextlib.suppress(PhysicsError):  # stored by a version that read it otherwise
             return parse(known), known
