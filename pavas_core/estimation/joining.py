@@ -114,6 +114,9 @@ def cut(body: Body) -> list[Body]:
     at = int(change.argmax())
     if change[at] <= 1.0:
         return [body]
+    # Medians of even windows change as much a step early or late: take the middle.
+    level = np.flatnonzero(change[at : at + span] < change[at] - 1e-9)
+    at += ((int(level[0]) if level.size else min(span, len(change) - at)) - 1) // 2
     return [*cut(Body(seen[: at + span])), *cut(Body(seen[at + span :]))]
 
 

@@ -1,0 +1,134 @@
+"""Which trails become objects: marks, limbs, shadows, shots, switches from one thing to another."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pavas_core.estimation.bodies import Body
+from pavas_core.estimation.flow import FlowField
+from pavas_core.estimation.foreground import Canvas, Detection, find_regions, long_background, short_background
+from pavas_core.estimation.joining import cut
+from pavas_core.estimation.linking import Observation, Trail
+from pavas_core.estimation.motion import detect_motion
+from pavas_core.estimation.selection import select
+from pavas_core.video.clip import clip_from_frames
+from tests.test_estimation_track_motion import RATE, noisy, paint_ball, texture
+
+RED, GREEN = (200, 40, 40), (40, 150, 60)
+
+
+def sighting(frame: int, x: float, y: float, area: float, colour=RED, trail: int = 0, **more) -> Observation:
+    """A square region seen whole."""
+    side = max(1, round(np.sqrt(area)))
+    origin = (round(x - side / 2), round(y - side / 2))
+    box = (float(origin[0]), float(origin[1]), float(origin[0] + side), float(origin[1] + side))
+    given = {
+        "frame": frame, "world": (x, y), "centroid": (x, y), "box": box, "area": area,
+        "colour": np.array(colour, float), "border": False, "origin": origin, "shape": (side, side),
+        "bits": np.packbits(np.ones((side, side), bool)), "flow": None, "shadow": 0.0, "roundness": 0.95,
+        "aspect": 1.1, "fast": 1.0, "contrast": 80.0, "parent": -1, "trail": trail,
+    }  # fmt: skip
+    return Observation(**{**given, **more})
+
+
+def trail(number: int, seen: list[Observation]) -> Trail:
+    return Trail(number, seen)
+
+
+def rolling(number: int = 0, side: float = 40.0, **more) -> Trail:
+    return trail(number, [sighting(i, 40 + 8 * i, 200, side**2, flow=(8.0, 0.0), **more) for i in range(30)])
+
+
+def test_a_trail_that_goes_over_to_another_thing_is_cut() -> None:
+    foot = [sighting(i, 20 + 5 * i, 100, 1600, GREEN) for i in range(12)]
+    ball = [sighting(i, 80 + 20 * (i - 12), 100, 500, RED) for i in range(12, 24)]
+    parts = cut(Body(foot + ball))
+    assert [(p.first.frame, p.last.frame) for p in parts] == [(0, 11), (12, 23)]
+    assert len(cut(Body(foot))) == 1
+
+
+def test_a_mark_that_moves_with_what_is_around_it_is_no_object() -> None:
+    ball = rolling()
+    mark = [
+        sighting(i, 45 + 8 * i, 195, 90, (20, 20, 20), 1, parent=0, flow=(8.0, 0.0), around=(7.8, 0.2))
+        for i in range(30)
+    ]
+    assert len(select([ball, trail(1, mark)], RATE, 8)) == 1
+
+
+def test_a_ball_in_front_of_a_person_who_stands_is_an_object() -> None:
+    person = [sighting(i, 160 + 3 * np.sin(i / 3), 120, 9000, GREEN, roundness=0.4, aspect=3.0) for i in range(60)]
+    height = 60 * np.abs(np.sin(np.arange(60) / 8))
+    ball = [
+        sighting(i, 160, 160 - height[i], 400, RED, 1, parent=0, flow=(0.0, -6.0), around=(0.2, 0.1)) for i in range(60)
+    ]
+    found = select([trail(0, person), trail(1, ball)], RATE, 8)
+    assert any(body.round and abs(body.area - 400) < 40 for body in found)
+
+
+def test_flow_around_a_part_tells_whether_the_whole_moves_along() -> None:
+    wall = texture(31)
+    block = texture(32, 90, 90)
+    whole = Detection(100, 70, np.ones((90, 90), bool), (145, 115), 8100, np.zeros(3), 50, 1, 0, False, 0.8, 1.0)
+    part = Detection(130, 100, np.ones((20, 20), bool), (140, 110), 400, np.zeros(3), 50, 1, 0, False, 0.9, 1.0, 0)
+    for step, expected in ((3, 3.0), (0, 0.0)):
+        field = FlowField()
+        for i in range(2):
+            image = wall.copy()
+            image[70:160, 100 + step * i : 190 + step * i] = block
+            field.step(image)
+        around = field.around(part, whole)
+        assert around is not None
+        assert abs(around[0] - expected) < 0.5
+
+
+def test_a_dark_body_is_kept_and_a_shadow_is_not() -> None:
+    ball = rolling()
+    stone = [sighting(i, 300 - 7 * i, 60, 500, (60, 60, 60), 1, shadow=0.75, flow=(-7.0, 0.0)) for i in range(30)]
+    shade = [sighting(i, 44 + 8 * i, 230, 900, (80, 80, 80), 2, shadow=1.0, flow=(8.0, 0.0)) for i in range(30)]
+    found = select([ball, trail(1, stone), trail(2, shade)], RATE, 8)
+    assert sorted(body.first.trail for body in found) == [0, 1]
+
+
+def test_a_short_hard_stroke_counts_beside_a_far_going_ball() -> None:
+    stroke = [
+        sighting(i, 100 + 4 * i, 60, 1000, GREEN, 1, roundness=0.5, aspect=3.0, flow=(4.0, 0.0)) for i in range(16)
+    ]
+    speck = [sighting(i, 250 + 0.9 * i, 30, 16, GREEN, 2, roundness=0.5, aspect=2.5) for i in range(30)]
+    found = select([rolling(), trail(1, stroke), trail(2, speck)], RATE, 8)
+    assert sorted(body.first.trail for body in found) == [0, 1]
+
+
+def test_three_sightings_in_a_line_are_a_shot() -> None:
+    shot = [sighting(i, 30 + 90 * i, 100 + 5 * i, 500) for i in range(3)]
+    assert len(select([trail(0, shot)], 15.0, 8)) == 1
+    bent = [sighting(0, 30, 100, 500), sighting(1, 120, 100, 500), sighting(2, 60, 160, 500)]
+    assert select([trail(0, bent)], 15.0, 8) == []
+
+
+def test_a_spotted_ball_is_one_object() -> None:
+    rng, wall = np.random.default_rng(41), texture(42)
+    pictures = []
+    for i in range(36):
+        image, x, y = wall.copy(), 40 + 6.5 * i, 120 + 40 * np.sin(i / 6)
+        paint_ball(image, np.array([(x, y)]), 22, (235, 225, 215))
+        for k in range(4):
+            turn = 0.15 * i + k * np.pi / 2
+            paint_ball(image, np.array([(x + 12 * np.cos(turn), y + 12 * np.sin(turn))]), 5, (25, 25, 60))
+        pictures.append(noisy(image, rng))
+    assert len(detect_motion(clip_from_frames(np.array(pictures), RATE)).objects) == 1
+
+
+def test_a_body_in_a_passing_shade_is_still_seen() -> None:
+    wall = texture(51)
+    ys, xs = np.mgrid[: wall.shape[0], : wall.shape[1]]
+    pictures = []
+    for i in range(40):
+        far = np.hypot(xs - (20 + 7 * i), ys - 110) / 90
+        image = (wall * (1 - 0.4 * np.clip(1 - far, 0, 1) ** 2)[..., None]).astype(np.uint8)
+        paint_ball(image, np.array([(20 + 7.0 * i, 110.0)]), 16, (30, 60, 200))
+        pictures.append(cv2.GaussianBlur(image, (3, 3), 0))
+    canvas = Canvas(pictures, [None] * 40, RATE, False)
+    found = find_regions(canvas, 20, long_background(canvas), short_background(canvas, 20))
+    assert any(np.hypot(d.centroid[0] - 160, d.centroid[1] - 110) < 6 and 400 < d.area < 1400 for d in found)
