@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -81,7 +82,8 @@ def test_slow_motion_scales_speed_and_gravity():
 def test_noise_floor_and_scale_are_said():
     made, observed = scene("approach", "dolly", JITTER)
     found = world_velocity(observed, made.tracks)
-    assert "noise floor" in found.notes[0]
+    across, along = re.search(r"noise floor \S+ m/s \((\S+) across, (\S+) along", found.notes[0]).groups()
+    assert 0 < float(across) < float(along)
     assert "standard error" in found.notes[0]
     assert "stands still" in found.notes[1]
     error = np.abs(found.velocities[0].speed_mps - made.speed_mps)

@@ -156,10 +156,15 @@ def world_velocity(
     metres = _metres(bodies, sizes, gravity, scale, observed, time_scale)
     if method == METHODS[1]:
         velocities = [_literal(body, metres, tracks, time_scale) for body in bodies]
+        floors = ["" for _ in bodies]
     else:
-        velocities = [_velocity(body, metres, gravity, tracks, time_scale) for body in bodies]
+        found = [_velocity(body, metres, gravity, tracks, time_scale) for body in bodies]
+        velocities = [velocity for velocity, _ in found]
+        floors = [
+            _floor(velocity, covariances, body) for (velocity, covariances), body in zip(found, bodies, strict=True)
+        ]
     runtime.step("Measuring velocity", 1, 1)
-    notes = [_note(body, one, metres, observed, time_scale) for body, one in zip(bodies, velocities, strict=True)]
+    notes = [_note(body, floor, metres, observed) for body, floor in zip(bodies, floors, strict=True)]
     return VelocitySet(tuple(velocities), time_scale, tuple(notes))
 
 
@@ -270,13 +275,14 @@ def _flies(body: _Body, part: tuple[int, int], gravity: tuple[np.ndarray, float]
 
 def _velocity(
     body: _Body, metres: _Scale, gravity: tuple[np.ndarray, float] | None, tracks: TrackSet, time_scale: float
-) -> Velocity:
-    """Vectors at the middles of intervals and at contacts, in metres and seconds of the world."""
+) -> tuple[Velocity, np.ndarray]:
+    """Vectors at the middles of intervals and at contacts, in metres and seconds of the world, and the vectors'
+    covariances [L-1, 3, 3] without the scale's error."""
     path, planar = body.path, body.planar
     factor = metres.factor / time_scale
     middles = planar.times_s
     vector = np.full((len(middles), 3), np.nan)
-    sigma, bias = np.full(len(middles), np.nan), np.zeros(len(middles))
+    sigma, covariances = np.full(len(middles), np.nan), np.full((len(middles), 3, 3), np.nan)
     flights = [_flies(body, part, gravity) for part in body.parts]
     cuts = [-np.inf, *(contact.time_s for contact in planar.breaks), np.inf]
     frame_s = float(np.median(np.diff(tracks.times_s))) if len(tracks.times_s) > 1 else 0.04
@@ -291,7 +297,7 @@ def _velocity(
             motion = motion_at(path, first, last, float(middles[i]), flights[number])
             if motion is not None:
                 vector[i] = motion.velocity * factor
-                bias[i] = float(np.trace(motion.covariance)) * factor**2
+                covariances[i] = motion.covariance * factor**2
                 sigma[i] = _along(motion) * factor
     if planar.vector_mps is not None:
         # Where the centre cannot be seen whole, the flow of what is seen stands in.
@@ -300,6 +306,7 @@ def _velocity(
         sigma[blank] = np.nan if planar.sigma_mps is None else planar.sigma_mps[blank] * metres.factor
     # A noisy vector is longer than the true one: its length is that of what noise leaves.
     length = np.linalg.norm(vector, axis=1)
+    bias = np.nan_to_num(np.trace(covariances, axis1=1, axis2=2))
     with np.errstate(invalid="ignore", divide="ignore"):
         shrink = np.sqrt(np.clip(1.0 - bias / length**2, 0.0, 1.0))
         vector = vector * np.where(length > 0, shrink, 1.0)[:, None]
@@ -307,7 +314,7 @@ def _velocity(
         vector[np.isfinite(vector).all(axis=1)] = 0.0
     vector[np.linalg.norm(vector, axis=1) > MAX_SPEED_MPS] = np.nan
     breaks = () if body.still else tuple(_breaks(body, flights, metres.factor, time_scale))
-    return replace(
+    velocity = replace(
         planar,
         speed_mps=np.linalg.norm(vector, axis=1).astype(np.float32),
         vector_mps=vector.astype(np.float32),
@@ -315,6 +322,7 @@ def _velocity(
         breaks=breaks,
         **_scaled(body, metres),
     )
+    return velocity, covariances
 
 
 def _scaled(body: _Body, metres: _Scale) -> dict:
@@ -396,15 +404,25 @@ def _literal(body: _Body, metres: _Scale, tracks: TrackSet, time_scale: float) -
     )
 
 
-def _note(body: _Body, velocity: Velocity, metres: _Scale, observed: Observed, time_scale: float) -> str:
+def _floor(velocity: Velocity, covariances: np.ndarray, body: _Body) -> str:
+    """The noise floor for people, with its parts across and along the line of sight."""
+    known = covariances[np.isfinite(covariances).all(axis=(1, 2))]
+    floor = noise_floor_mps(velocity)
+    if not np.isfinite(floor) or not len(known):
+        return ""
+    ray = body.path.rays.mean(axis=0)
+    ray /= np.linalg.norm(ray)
+    along = np.einsum("nij,i,j->n", known, ray, ray)
+    across = (np.trace(known, axis1=1, axis2=2) - along) / 2
+    parts = [_SIGMAS * float(np.sqrt(np.median(part))) for part in (across, along)]
+    return f"; noise floor {floor:.2g} m/s ({parts[0]:.2g} across, {parts[1]:.2g} along the line of sight)"
+
+
+def _note(body: _Body, floor: str, metres: _Scale, observed: Observed) -> str:
     """One sentence: the scale, the noise floor, and how the views were laid onto each other."""
     name = body.path.track.object_id
-    said = f"{name}: metres from {metres.reason}, {100 * metres.sigma:.0f} % standard error"
-    sigma = velocity.sigma_mps
-    if sigma is not None and np.isfinite(sigma).any():
-        said += f"; noise floor {_SIGMAS * float(np.nanmedian(sigma)):.2g} m/s"
-    held = observed.alignment.held
-    if held.mean() < 0.5:
+    said = f"{name}: metres from {metres.reason}, {100 * metres.sigma:.0f} % standard error{floor}"
+    if observed.alignment.held.mean() < 0.5:
         said += "; too little stands still in view, so the reconstruction's own poses were used"
     if body.still:
         said += "; stands still"
