@@ -69,14 +69,14 @@ def _key(scene, clip) -> str:
             from pavas_core.video.clip import iter_frames
 
             for frame in iter_frames(clip):
-                digest.update(np.ascontiguousarray(frame.image[::4, ::4]))
+                digest.update(np.ascontiguousarray(frame.image[::4, ::4]).tobytes())
     if scene.tracks is not None:
-        digest.update(np.ascontiguousarray(scene.tracks.times_s))
+        digest.update(np.ascontiguousarray(scene.tracks.times_s).tobytes())
         for track in scene.tracks.tracks:
             digest.update(track.object_id.encode())
             for runs in track.masks.runs if track.masks is not None else ():
                 digest.update(f"/{len(runs)}".encode())
-                digest.update(np.ascontiguousarray(runs))
+                digest.update(np.ascontiguousarray(runs).tobytes())
     return digest.hexdigest()[:24]
 
 

@@ -42,8 +42,9 @@ def apply_edits(scene: Scene, edits: str | Mapping[str, Any], orphans: list[str]
     """``scene`` with corrections, given as JSON text or as the mapping it stands for; empty = none.
 
     ``{"version": 1, "objects": {"ball": {"mass_kg": 0.6, "material": "rubber", "speed_scale": 2,
-    "speed_curve": [[0, 1], [0.5, 3]], "mute": false}}, "impacts": {"impact-1": {"time_s": 1.2, "speed_mps": 3, "surface": "wood", "contact": "bounce"},
-    "impact-2": null}, "add_impacts": [{"object": "ball", "time_s": 1.5, "speed_mps": 2}]}``
+    "speed_curve": [[0, 1], [0.5, 3]], "mute": false}}, "impacts": {"impact-1": {"time_s": 1.2, "speed_mps": 3,
+    "surface": "wood", "contact": "bounce"}, "impact-2": null}, "add_impacts": [{"object": "ball", "time_s": 1.5,
+    "speed_mps": 2}]}``
 
     ``null`` deletes an impact. Of several entries about one object the most exact counts: id, alias, name, ``*``.
     An object may also get a ``name``, an ``action``, and ``solo`` (only soloed objects keep their impacts). The edit of
