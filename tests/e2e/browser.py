@@ -92,10 +92,43 @@ class Browser:
             time.sleep(0.2)
         raise TimeoutError(f"{script} stayed false for {limit_s} s")
 
-    def press(self, key: str) -> None:
-        """Press and release a key."""
+    def press(self, key: str, control: bool = False) -> None:
+        """Press and release a key, perhaps with Ctrl."""
+        code = {"Tab": 9, "Escape": 27, "Delete": 46}.get(key, ord(key.upper()) if len(key) == 1 else 0)
         for kind in ("keyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+            self._call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=code,
+                modifiers=2 if control else 0,
+            )
+
+    def type(self, text: str) -> None:
+        """Type words into what has the focus."""
+        self._call("Input.insertText", text=text)
+
+    def _mouse(self, kind: str, place: tuple[float, float], clicks: int = 0, held: bool = False) -> None:
+        button = {"button": "left", "clickCount": clicks} if clicks else {}
+        self._call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], buttons=1 if held else 0, **button)
+
+    def click(self, x: float, y: float, clicks: int = 1) -> None:
+        """Click with the left button; 3 clicks select what a field holds."""
+        self._mouse("mouseMoved", (x, y))
+        for count in range(1, clicks + 1):
+            self._mouse("mousePressed", (x, y), count, held=True)
+            self._mouse("mouseReleased", (x, y), count)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float], steps: int = 12) -> None:
+        """Press, move in a straight line, release."""
+        self._mouse("mouseMoved", start)
+        self._mouse("mousePressed", start, 1, held=True)
+        for step in range(1, steps + 1):
+            part = step / steps
+            point = (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
+            self._mouse("mouseMoved", point, held=True)
+        self._mouse("mouseReleased", end, 1)
 
     def screenshot(self, path: Path) -> None:
         """Write what the page shows as PNG."""
