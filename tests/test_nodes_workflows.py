@@ -28,9 +28,10 @@ def known_nodes() -> dict:
 def widget_values(node: dict, schema: dict) -> dict:
     """Widget values by input name: they are stored in the order of the inputs, the seed's followed by its control."""
     values = iter(node.get("widgets_values", []))
+    with_widget = {socket["name"] for socket in node["inputs"] if "widget" in socket}
     named = {}
     for socket in schema["inputs"]:
-        if socket["type"] in WIDGET_TYPES:
+        if socket["type"] in WIDGET_TYPES and socket["name"] in with_widget:
             named[socket["name"]] = next(values)
             if socket["name"] == "seed":
                 assert next(values) == "fixed", "a second Run must not change the sound"
