@@ -11,7 +11,7 @@ from pavas_core.estimation.blows import find_blows
 from pavas_core.estimation.centres import whole_centres
 from pavas_core.estimation.velocity import planar_velocity
 from pavas_core.physics.types import Break, Track
-from tests.planar_tracks import make_track, make_tracks
+from tests.planar_tracks import bounces, make_track, make_tracks
 
 
 def _sure(track: Track, times_s: np.ndarray) -> list[Break]:
@@ -122,3 +122,16 @@ def test_a_blow_too_fast_for_the_flow_is_seen_by_the_outline() -> None:
     near = min(breaks, key=lambda b: abs(b.time_s - 1.01))
     assert near.time_s == pytest.approx(1.01, abs=0.03)
     assert near.pre_mps[1] > 0.7 * 8.0
+
+
+@pytest.mark.parametrize("shift_px", [(4.0, 1.0), (1.0, 4.0), (3.0, 3.0)])
+def test_pictures_blurred_over_both_sides_of_a_bounce_make_no_second_one(shift_px: tuple[float, float]) -> None:
+    times_s = np.arange(0, 1.4, 1 / 30)
+    path, events = bounces(height_m=1.2, restitution=0.65, floor_m=1.4, duration_s=1.4)
+    points = 200 * path(times_s) + 0.6 * _noise(len(times_s), 9)
+    near = np.argsort(np.abs(times_s - events[0][0]))[:2]
+    points[near, 1] -= np.array(shift_px)
+    found = [b for b in _sure(make_track("ball-1", points, 40.0), times_s) if abs(b.time_s - events[0][0]) < 0.1]
+    assert len(found) == 1
+    assert found[0].pre_mps[1] == pytest.approx(events[0][1], rel=0.05)
+    assert -found[0].post_mps[1] == pytest.approx(events[0][2], rel=0.08)

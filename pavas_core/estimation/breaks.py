@@ -16,6 +16,8 @@ _FLIGHT_WINDOW_S = 0.7
 _FLIGHT_SAMPLES = 4
 _LEAST_JUMP = 0.03
 _SIGMAS = 4.0
+_SAME_FRAMES = 2.0
+"""Kinks closer than this are one contact."""
 _SET_OFF = 0.25
 """Speed at which a body at rest leaves when it is hit, picture widths per second; a hidden hand starts it slower."""
 LEAST_SWING = 0.5
@@ -100,15 +102,15 @@ def cut_at_kinks(path: Path, width: int, frame_s: float, gravity_px_s2: float | 
     pieces = cut_path(path.times_s, path.points, path.sigma, general, [calm] if flight is None else [flight, calm])
     if len(pieces) < 2:
         return CutPath(path, tuple(pieces), (), ())
-    cuts = list(range(1, len(pieces)))  # cut c lies before piece c
+    cuts = [(i, i + 1) for i in range(len(pieces) - 1)]  # pieces before and after
 
-    def judge(position: int) -> tuple[Kink, int, float]:
-        cut = cuts[position]
-        start = pieces[cuts[position - 1]].first if position > 0 else 0
-        stop = pieces[cuts[position + 1] - 1].last if position + 1 < len(cuts) else len(path.times_s) - 1
-        return _judge(path, pieces, cut, start, stop, general, flight, width, frame_s)
+    def judge(position: int, cut: tuple[int, int]) -> tuple[Kink, int, float]:
+        start = pieces[cuts[position - 1][1]].first if position > 0 else 0
+        beyond = position + (1 if cut == cuts[position] else 2)
+        stop = pieces[cuts[beyond][0]].last if beyond < len(cuts) else len(path.times_s) - 1
+        return _judge(path, pieces[cut[0]], pieces[cut[1]], start, stop, general, flight, width, frame_s)
 
-    judged = [judge(i) for i in range(len(cuts))]
+    judged = [judge(i, cut) for i, cut in enumerate(cuts)]
     while cuts:
         weakest = min(range(len(cuts)), key=lambda i: judged[i][2])
         if judged[weakest][2] >= 1.0:
@@ -116,14 +118,21 @@ def cut_at_kinks(path: Path, width: int, frame_s: float, gravity_px_s2: float | 
         del cuts[weakest], judged[weakest]
         for i in (weakest - 1, weakest):
             if 0 <= i < len(cuts):
-                judged[i] = judge(i)
+                judged[i] = judge(i, cuts[i])
+    for i in reversed(range(len(cuts) - 1)):
+        # What lies between two kinks this close is blurred over both sides of one contact.
+        if judged[i + 1][0].time_s - judged[i][0].time_s < _SAME_FRAMES * frame_s:
+            both = cuts[i][0], cuts[i + 1][1]
+            merged = judge(i, both)
+            if merged[2] >= 1.0:
+                cuts[i : i + 2], judged[i : i + 2] = [both], [merged]
     return CutPath(path, tuple(pieces), tuple(j[0] for j in judged), tuple(j[1] for j in judged))
 
 
 def _judge(
     path: Path,
-    pieces: list[Piece],
-    cut: int,
+    before: Piece,
+    after: Piece,
     start: int,
     stop: int,
     general: Acceleration,
@@ -131,8 +140,7 @@ def _judge(
     width: int,
     frame_s: float,
 ) -> tuple[Kink, int, float]:
-    """The kink at a cut, its split and how far it passes: at least 1 is a real one."""
-    before, after = pieces[cut - 1], pieces[cut]
+    """The kink between two pieces, its split and how far it passes: at least 1 is a real one."""
     known = [p.prior is not general for p in (before, after)]
     window = [_FLIGHT_WINDOW_S if k else _WINDOW_S for k in known]
     times = path.times_s
