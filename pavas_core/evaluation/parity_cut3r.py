@@ -372,10 +372,26 @@ def check_container(path: Path, _seed: int) -> list[Row]:
     return [("tensors", 0.0 if tensors else float("inf"), 0.0)]
 
 
+def check_manifest(path: Path, _seed: int) -> list[Row]:
+    """Names and shapes of a released file's tensors, those listed twice once: our network has exactly these."""
+    import json
+
+    from pavas_core.models.cut3r import Cut3r, config_from_shapes
+    from pavas_core.weights.cut3r_container import own_name
+
+    released = {own_name(name): shape for name, shape in json.loads(path.read_text())["tensors"].items()}
+    network = Cut3r(config_from_shapes(released), device="meta").state_dict()
+    ours = {name: list(value.shape) for name, value in network.items()}
+    differing = [name for name in released.keys() | ours.keys() if released.get(name) != ours.get(name)]
+    return [("names and shapes that differ", float(len(differing)), 0.0)]
+
+
 CHECKS: dict[str, Callable[[Path, int], list[Row]]] = {
     "focal.safetensors": check_focal,
     "full_dpt.safetensors": check_full,
     "full_linear.safetensors": check_full,
+    "manifest_cut3r_224_linear.json": check_manifest,
+    "manifest_cut3r_512_dpt.json": check_manifest,
     "mock_container_namespace.pth": check_container,
     "mock_container_omegaconf.pth": check_container,
     "pose_encoding.safetensors": check_poses,

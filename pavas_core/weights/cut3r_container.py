@@ -148,7 +148,7 @@ def convert_container(source: Path, target: Path) -> int:
     return len(kept)
 
 
-def _own_name(name: str) -> str:
+def own_name(name: str) -> str:
     """What the network calls a tensor: DPT heads list four convolutions twice, ``layer1_rn`` is ``layer_rn.0``."""
     for level in range(1, 5):
         name = name.replace(f".scratch.layer{level}_rn.", f".scratch.layer_rn.{level - 1}.")
@@ -157,6 +157,5 @@ def _own_name(name: str) -> str:
 
 def without_second_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Every tensor once, under the name the network has for it; that name counts where a file has both."""
-    return {_own_name(name): value for name, value in tensors.items() if _own_name(name) == name} | {
-        _own_name(name): value for name, value in tensors.items() if _own_name(name) not in tensors
-    }
+    named = ((name, own_name(name), value) for name, value in tensors.items())
+    return {own: value for name, own, value in named if own == name or own not in tensors}
