@@ -15,7 +15,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Declare the command."""
     evaluate = commands.add_parser("evaluate", help="judge how well sound follows physics", allow_abbrev=False)
     evaluate.add_argument("--full", action="store_true", help="many more clips, for an hour or so")
-    evaluate.add_argument("--clips", type=int, metavar="N", help="held-out clips instead of 200")
+    evaluate.add_argument(
+        "--clips", type=int, metavar="N", help="held-out clips instead of 200, and of all else in proportion"
+    )
     evaluate.add_argument("--dump", type=Path, metavar="FOLDER", help="write sounds, events and the table there")
     evaluate.add_argument("--processes", type=int, default=2, metavar="N")
     evaluate.add_argument(
@@ -33,13 +35,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.sounds or options.truth or options.events:
         return _judge_folder(options)
-    from pavas_core.evaluation.proof import FULL, Size, prove, save_rows
+    from pavas_core.evaluation.proof import FULL, Size, prove, save_rows, sized
 
     if options.clips is not None and options.clips < 4:
         raise PavasError(f"--clips is {options.clips}: give 4 or more.")
     size = FULL if options.full else Size()
     if options.clips is not None:
-        size = Size(clips=options.clips)
+        size = sized(options.clips)
     if options.dump:
         make_folder(options.dump)
     with progress() as runtime:

@@ -49,6 +49,13 @@ class Size:
 FULL = Size(clips=1200, sweeps=20, edits=80, swaps=60, materials=20, seeds=20, pixels=80)
 
 
+def sized(clips: int) -> Size:
+    """The default measurement in the proportions of another number of clips."""
+    whole = Size()
+    shares = {name: max(1, round(count * clips / whole.clips)) for name, count in vars(whole).items()}
+    return Size(**{**shares, "tries": whole.tries})
+
+
 @dataclass(frozen=True)
 class Row:
     """One figure and what it must reach; without a bar it is told for comparison."""
