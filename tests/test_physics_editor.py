@@ -78,7 +78,11 @@ def test_edits_follow_an_impact_that_was_numbered_anew():
 
 def test_edits_follow_an_object_by_its_alias():
     bodies = tuple(
-        replace(body, object=replace(body.object, id="sphere-1", name="sphere", aliases=("ball-1",)))
+        replace(
+            body,
+            object=replace(body.object, id="sphere-1", name="sphere", aliases=("ball-1",)),
+            velocity=replace(body.velocity, object_id="sphere-1"),
+        )
         if body.object.id == "ball-1"
         else body
         for body in make_scene(tracks=False).bodies
@@ -101,7 +105,8 @@ def test_orphans_are_told_with_the_summary_and_errors_without_a_list():
 def test_the_summary_says_what_is_edited():
     edited = apply_edits(SCENE, {"objects": {"ball": {"mass_kg": 3, "speed_scale": 2}}, "impacts": {"impact-1": None}})
     lines = summary(SCENE, edited, [])
-    assert lines[0].startswith("ball-1: 3 kg") and "(edited: mass, speed)" in lines[0]
+    assert lines[0].startswith("ball-1: 3 kg")
+    assert "(edited: mass, speed)" in lines[0]
     assert "edited" not in lines[1]
     assert "1 removed" in lines[-1]
 

@@ -18,8 +18,6 @@ PICTURE_LONG_SIDE = 448
 MAX_PICTURES = 320
 MAX_RATE_HZ = 30.0
 SHEET_COLUMNS, SHEET_ROWS = 4, 5
-SHADE = 0.0
-"""Grey of the pictures where there is no video, 0..1."""
 
 
 def editor_view(scene: Scene) -> dict[str, Any]:
@@ -91,9 +89,7 @@ def film_sheets(
         pictures = iter_frames(clip, rate=rate, long_side=min(PICTURE_LONG_SIDE, max(clip.width, clip.height)))
     else:
         scale = PICTURE_LONG_SIDE / max(scene.width, scene.height, 1)
-        black = np.full(
-            (max(2, round(scene.height * scale)), max(2, round(scene.width * scale)), 3), round(255 * SHADE), np.uint8
-        )
+        black = np.zeros((max(2, round(scene.height * scale)), max(2, round(scene.width * scale)), 3), np.uint8)
         count = max(1, math.ceil(duration_s * rate - 1e-9))
         pictures = iter([Frame(index / rate, black) for index in range(count)])
     total = max(1, math.ceil(duration_s * rate - 1e-9))

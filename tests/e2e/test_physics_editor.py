@@ -115,7 +115,9 @@ def test_edits_by_mouse_are_heard_as_physics_says(request, comfy_web, page):
     renderer = request.node.callspec.params["page"]
     plain = run_workflow(comfy_web, page)
     view = view_of(comfy_web, page)
-    hardest = max(view["impacts"], key=lambda one: one["energy_loss_j"])
+    # A heavier ball is louder by this much; what a heavier hammer does to a rail depends on the rail.
+    bounces = [one for one in view["impacts"] if one["contact"] == "bounce"]
+    hardest = max(bounces, key=lambda one: one["energy_loss_j"])
     body = next(one for one in view["objects"] if one["id"] == hardest["object"])
     keep(page, f"editor-node {renderer}.png")
 
