@@ -89,20 +89,19 @@ def seed_of(path: Path) -> int:
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """What the header of a safetensors file says beside its tensors."""
+    """What the header of a safetensors file says beside its tensors. Raises PavasError for a broken one."""
+    return _header(path)[0]
+
+
+def _tensor_names(path: Path) -> frozenset[str]:
+    return _header(path)[1] if path.suffix == ".safetensors" else frozenset()
+
+
+def _header(path: Path) -> tuple[dict[str, str], frozenset[str]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            return file.metadata() or {}
-    except SafetensorError as error:
+            return file.metadata() or {}, frozenset(file.keys())
+    except (SafetensorError, OSError) as error:
         raise PavasError(f"{path.name} cannot be read ({error}): copy it again.") from None
-
-
-def _tensor_names(path: Path) -> set[str]:
-    from safetensors import safe_open
-
-    if path.suffix != ".safetensors":
-        return set()
-    with safe_open(path, "pt") as file:
-        return set(file.keys())
