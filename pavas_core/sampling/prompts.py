@@ -1,0 +1,55 @@
+"""The prompt that a scene says by itself: its objects, what they are made of and what they do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pavas_core.physics.types import Body, Impact, Scene
+
+DOING = {
+    "bounce": ("bouncing", "on"),
+    "strike": ("hitting", ""),
+    "collision": ("knocking", "against"),
+    "landing": ("landing", "on"),
+    "catch": ("being caught", ""),
+}
+"""What an object does at a contact, and the word before what it meets."""
+UNKNOWN = "unknown"
+
+
+def compose_prompt(scene: Scene) -> str:
+    """Objects as a caption would name them: ``rubber ball bouncing on wood, hammer hitting steel``.
+
+    What an object does is its action where a detector named one, else its most frequent contact; of what is not known
+    nothing is said. Empty for a scene in which nothing moves. Mass and speed are left to the Phy-Adapter.
+    """
+    names = {body.object.id: body.object.name for body in scene.bodies}
+    phrases = [_phrase(body, scene.impacts, names) for body in scene.bodies]
+    return ", ".join(dict.fromkeys(phrase for phrase in phrases if phrase))
+
+
+def _phrase(body: Body, impacts: tuple[Impact, ...], names: dict[str, str]) -> str:
+    thing = body.object
+    words = [thing.name.strip()]
+    if thing.material != UNKNOWN and thing.material not in thing.name.lower():
+        words.insert(0, thing.material)
+    own = [impact for impact in impacts if impact.object_id == thing.id]
+    if thing.action.strip():
+        words.append(thing.action.strip())
+    elif own:
+        contact, _ = Counter(impact.contact for impact in own).most_common(1)[0]
+        other, _ = Counter(_met(impact, names) for impact in own if impact.contact == contact).most_common(1)[0]
+        doing, preposition = DOING[contact]
+        words.append(doing)
+        if other and contact != "catch":
+            words += [preposition, other]
+    return " ".join(word for word in words if word).replace("_", " ")
+
+
+def _met(impact: Impact, names: dict[str, str]) -> str:
+    """Name of the other object, else the surface's material, else nothing."""
+    if impact.partner is not None:
+        return names.get(impact.partner, "")
+    return "" if impact.surface == UNKNOWN else impact.surface
