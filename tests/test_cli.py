@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from pavas_core import cli, pipeline
-from pavas_core.commands import foley
 from pavas_core.audio import Audio
+from pavas_core.commands import foley
 from pavas_core.physics.overrides import apply_edits
 from pavas_core.physics.serialise import load_scene
 from pavas_core.runtime import Runtime

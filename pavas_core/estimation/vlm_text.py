@@ -197,10 +197,13 @@ def unusable(what: str, error: Exception, text: str) -> AnswerError:
 
 def fill_prompt(template: str, values: dict[str, Any]) -> str:
     """``template`` with ``{name}`` replaced; other braces stay as they are, ``{{`` and ``}}`` become single ones."""
-    filled = re.sub(
-        r"\{(\w+)\}(?!\})", lambda match: str(values[match[1]]) if match[1] in values else match[0], template
-    )
-    return filled.replace("{{", "{").replace("}}", "}")
+
+    def one(match: re.Match[str]) -> str:
+        if match[0] in ("{{", "}}"):
+            return match[0][0]
+        return str(values[match[1]]) if match[1] in values else match[0]
+
+    return re.sub(r"\{\{|\}\}|\{(\w+)\}", one, template)
 
 
 def described(objects: ObjectSet) -> str:

@@ -64,10 +64,8 @@ def rescale_impacts(audio: Audio, before: Scene, after: Scene) -> RescaledSound:
     hop = max(1, round(HOP_S * audio.sample_rate))
     energy = _envelope(audio.waveform, hop)
     if not energy.any() or not before.impacts:
-        gains = tuple(
-            ImpactGain(one.id, one.time_s, _gain_db(one, edited.get(one.id)), False) for one in before.impacts
-        )
-        return RescaledSound(audio, gains, missing)
+        unheard = (ImpactGain(one.id, one.time_s, _gain_db(one, edited.get(one.id)), False) for one in before.impacts)
+        return RescaledSound(audio, tuple(unheard), missing)
     rate_hz = audio.sample_rate / hop
     floor = max(float(np.quantile(energy, FLOOR_SHARE)), 1e-12 * float(energy.max()))
     impacts = sorted(before.impacts, key=lambda one: one.time_s)
