@@ -11,7 +11,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,18 @@ def rate_at(step: int, recipe: Recipe) -> float:
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """Values beyond the adapter's range are part of the training: no warning of each."""
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+@_errors_only()
 def train(
     data: Examples,
     held_out: Examples,
@@ -125,7 +138,6 @@ def train(
     ``metrics.jsonl`` the course.
     """
     torch.manual_seed(recipe.seed)
-    logging.getLogger("pavas").setLevel(logging.ERROR)  # values beyond the adapter's range are part of the training
     model = NanoNetwork(adapter).to(device)
     set_latent_scale(model.network, data.latent)
     average = copy.deepcopy(model).requires_grad_(False)
