@@ -12,6 +12,7 @@ from .layers import PavasMixLayers, PavasPhysicsGain, PavasSaveMarkers, PavasSav
 from .mass import PavasManualMass
 from .model import PavasDownloadModels, PavasLoadModel
 from .model_folders import register_folder
+from .prompt import PavasComposePrompt
 from .scene import PavasCombinePhysics, PavasPhysicsEditor
 from .segment import PavasSegmentTrack
 from .synthesis import PavasSynthesizeImpacts
@@ -50,6 +51,7 @@ NODES: list[type[io.ComfyNode]] = [
     PavasLoadModel,
     PavasEncodeVideo,
     PavasPhyAdapterEncode,
+    PavasComposePrompt,
     PavasSampler,
     PavasVocode,
     PavasDownloadModels,

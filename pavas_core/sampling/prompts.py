@@ -1,12 +1,13 @@
-"""The prompt that a scene says by itself: its objects, what they are made of and what they do."""
+"""The prompt that a clip's objects say by themselves: what they are made of and what they do."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pavas_core.physics.types import Body, Impact, Scene
+    from pavas_core.physics.types import Impact, MovingObject
 
 DOING = {
     "bounce": ("bouncing", "on"),
@@ -17,21 +18,27 @@ DOING = {
 }
 """What an object does at a contact, and the word before what it meets."""
 UNKNOWN = "unknown"
+PLACEHOLDER = "{objects}"
+"""What stands for the composed words in a prompt that its user writes."""
 
 
-def compose_prompt(scene: Scene) -> str:
+def filled_prompt(text: str, objects: Sequence[MovingObject], impacts: Sequence[Impact] = ()) -> str:
+    """``text`` with its placeholder replaced by the composed words; a text without one stays as it is."""
+    return text.replace(PLACEHOLDER, compose_prompt(objects, impacts)).strip().strip(",").strip()
+
+
+def compose_prompt(objects: Sequence[MovingObject], impacts: Sequence[Impact] = ()) -> str:
     """Objects as a caption would name them: ``rubber ball bouncing on wood, hammer hitting steel``.
 
     What an object does is its action where a detector named one, else its most frequent contact; of what is not known
-    nothing is said. Empty for a scene in which nothing moves. Mass and speed are left to the Phy-Adapter.
+    nothing is said. Empty where nothing moves. Mass and speed are left to the Phy-Adapter.
     """
-    names = {body.object.id: body.object.name for body in scene.bodies}
-    phrases = [_phrase(body, scene.impacts, names) for body in scene.bodies]
+    names = {thing.id: thing.name for thing in objects}
+    phrases = [_phrase(thing, impacts, names) for thing in objects]
     return ", ".join(dict.fromkeys(phrase for phrase in phrases if phrase))
 
 
-def _phrase(body: Body, impacts: tuple[Impact, ...], names: dict[str, str]) -> str:
-    thing = body.object
+def _phrase(thing: MovingObject, impacts: Sequence[Impact], names: dict[str, str]) -> str:
     words = [thing.name.strip()]
     if thing.material != UNKNOWN and thing.material not in thing.name.lower():
         words.insert(0, thing.material)

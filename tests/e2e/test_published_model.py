@@ -93,12 +93,24 @@ def test_a_mass_edit_runs_from_its_node_on_and_encodes_nothing(comfy, physical):
     first, _ = sound_of(saved(comfy, physical, run_all(comfy, physical)))
     physical.inputs("PavasManualMass")["masses"] = "* = 9"
     run = run_all(comfy, physical)
-    from_mass = FROM_ADAPTER | {"PavasManualMass", "PavasCombinePhysics", "PavasPhysicsEditor"}
+    from_mass = FROM_ADAPTER | {"PavasManualMass", "PavasCombinePhysics", "PavasPhysicsEditor", "PavasComposePrompt"}
     assert physical.classes(run.executed) == from_mass
     second, _ = sound_of(saved(comfy, physical, run))
     assert abs(first - second).max() > 0, "the adapter hears the mass"
     physical.inputs("PavasSampler")["physics_strength"] = 0.5
     assert physical.classes(run_all(comfy, physical).executed) == FROM_SAMPLER
+
+
+def test_the_composed_prompt_is_the_samplers_and_may_be_written_over(comfy, physical):
+    prompt, sampler = physical.node("PavasComposePrompt"), physical.inputs("PavasSampler")
+    assert sampler["prompt"] == [prompt, 0]
+    run = run_all(comfy, physical)
+    (composed,) = run.outputs[prompt]["pavas_prompt"]
+    assert "ball bouncing" in composed
+    physical.inputs("PavasComposePrompt")["text"] = "glass breaks"
+    run = run_all(comfy, physical)
+    assert physical.classes(run.executed) == FROM_SAMPLER | {"PavasComposePrompt"}
+    assert run.outputs[prompt]["pavas_prompt"] == ["glass breaks"]
 
 
 def test_without_an_adapter_mass_does_not_change_the_sound(comfy, physical):
