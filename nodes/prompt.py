@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from pavas_core.errors import PavasError
 from pavas_core.sampling.prompts import PLACEHOLDER, filled_prompt
 
-from .host import say_on_node, says_what_is_missing
+from .host import says_what_is_missing
 from .wires import Objects, Scene, node_schema
 
 
@@ -25,6 +25,7 @@ class PavasComposePrompt(io.ComfyNode):
                 "prompt is shown on the node; the text is yours to change."
             ),
             search_aliases=["prompt from objects", "caption", "describe scene", "auto prompt"],
+            is_output_node=True,  # so that the prompt can be looked at before anything is sampled
             inputs=[
                 io.String.Input(
                     "text",
@@ -40,7 +41,6 @@ class PavasComposePrompt(io.ComfyNode):
             outputs=[
                 io.String.Output("prompt", display_name="prompt", tooltip="For the sampler's prompt."),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -54,5 +54,4 @@ class PavasComposePrompt(io.ComfyNode):
             raise PavasError(f"{PLACEHOLDER} stands for objects, and none are connected: wire a scene or objects.")
         else:
             prompt = text.strip()
-        say_on_node(cls, prompt or "The prompt is empty: nothing moves in this clip.")
         return io.NodeOutput(prompt, ui={"pavas_prompt": [prompt]})

@@ -11,6 +11,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.comfy_client import JsonSocket
 
 FLAGS = (
@@ -139,3 +141,24 @@ class Browser:
         self._socket.close()
         self._process.terminate()
         self._process.wait(20)
+
+
+def open_frontend(server: Any, profile: Path, *, vue_nodes: bool) -> Browser:
+    """ComfyUI's page on ``server`` with an empty graph, in either way of drawing nodes; skips without a browser."""
+    program = chromium()
+    if program is None:
+        pytest.skip("no Chromium on the path")
+    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue_nodes}
+    for name, value in settings.items():
+        assert server.post(f"/settings/{name}", value)[0] == 200
+    browser = Browser(program, profile)
+    try:
+        browser.open(f"http://127.0.0.1:{server.port}/")
+        browser.wait_for("Boolean(window.app?.graph && window.LiteGraph?.registered_node_types?.PavasLoadVideo)")
+        browser.run("new Promise(resolve => setTimeout(resolve, 3000))")
+        browser.press("Escape")
+        browser.press("Escape")
+    except BaseException:
+        browser.close()
+        raise
+    return browser

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.e2e.browser import Browser, chromium
+from tests.e2e.browser import open_frontend
 from tests.e2e.test_quick_start import sound_of
 
 INSIDE = "document.querySelector('dialog.pavas-editor iframe')"
@@ -22,19 +22,8 @@ AFTER_IMPACT_S = 0.12
 @pytest.fixture(params=["canvas", "vue nodes"])
 def page(request, comfy_web, tmp_path):
     """The frontend with the quick start open, in either way of drawing nodes."""
-    program = chromium()
-    if program is None:
-        pytest.skip("no Chromium on the path")
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": request.param == "vue nodes"}
-    for name, value in settings.items():
-        assert comfy_web.post(f"/settings/{name}", value)[0] == 200
-    browser = Browser(program, tmp_path / "profile")
+    browser = open_frontend(comfy_web, tmp_path / "profile", vue_nodes=request.param == "vue nodes")
     try:
-        browser.open(f"http://127.0.0.1:{comfy_web.port}/")
-        browser.wait_for("Boolean(window.app?.graph && window.LiteGraph?.registered_node_types?.PavasLoadVideo)")
-        browser.run("new Promise(resolve => setTimeout(resolve, 3000))")
-        browser.press("Escape")
-        browser.press("Escape")
         url = f"/api/workflow_templates/{comfy_web.folder}/quick_start.json"
         browser.run(
             f"fetch('{url}').then(reply => reply.json())"
