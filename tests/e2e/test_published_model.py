@@ -27,7 +27,11 @@ NETWORK = NetworkConfig(20, 128, 4, 2, clip_dim=CLIP_WIDTH, text_dim=TEXT_WIDTH)
 @pytest.fixture(scope="module")
 def models(comfy) -> Path:
     """ComfyUI's models/pavas with a network, its companions and an adapter."""
-    folder = comfy.base / "models" / "pavas"
+    return write_models(comfy.base / "models" / "pavas")
+
+
+def write_models(folder: Path) -> Path:
+    """A network (``one.safetensors``), its companions and ``adapter.safetensors``, all small."""
     write_sound_files(folder, NETWORK)
     write_clip(folder / "four.safetensors", width=64, embed_dim=CLIP_WIDTH, text_width=TEXT_WIDTH)
     write_synchformer(folder / "five.safetensors")
