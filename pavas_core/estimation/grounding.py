@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pavas_core.errors import WeightsError
+from pavas_core.estimation.checkpoints import check_whole, loading
 from pavas_core.estimation.result_cache import hash_of_weights
 from pavas_core.runtime import Runtime
 
@@ -62,15 +63,13 @@ def load_grounder(folder: Path, *, precision: str = "auto", runtime: Runtime | N
     runtime.step("Loading Florence-2", 0, 1)
     dtype = runtime.dtype(precision)
     options: dict[str, Any] = {"local_files_only": True}
-    try:
+    with loading(folder.name, f"get {DEFAULT_MODEL} again"):
         processor = transformers.AutoProcessor.from_pretrained(str(folder), trust_remote_code=False, **options)
-        model = transformers.Florence2ForConditionalGeneration.from_pretrained(
-            str(folder), use_safetensors=True, dtype=dtype, **options
+        loaded: Any = transformers.Florence2ForConditionalGeneration.from_pretrained(
+            str(folder), use_safetensors=True, dtype=dtype, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise WeightsError(
-            f"{folder.name} cannot be loaded: {' '.join(str(error).split())[:200]}; get {DEFAULT_MODEL} again."
-        ) from error
+    model, info = loaded
+    check_whole(info, folder.name, DEFAULT_MODEL)
     model.eval()
     model.requires_grad_(False)
     runtime.step("Loading Florence-2", 1, 1)

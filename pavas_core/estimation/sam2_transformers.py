@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from pavas_core.errors import WeightsError
+from pavas_core.estimation.checkpoints import check_whole, loading
 from pavas_core.estimation.result_cache import hash_of_weights
 from pavas_core.estimation.sam2 import MEMORY_FRAMES, Prompt, Session
 from pavas_core.runtime import Runtime
 
 DEFAULT_MODEL = "facebook/sam2.1-hiera-large"
 _OBJECT = 1
+_PROMPT_PLACES = "prompt_encoder.shared_embedding.positional_embedding"
+_PICTURE_PLACES = "shared_image_embedding.positional_embedding"
 
 
 def is_sam2_folder(folder: Path) -> bool:
@@ -38,17 +41,17 @@ def load(folder: Path, *, precision: str = "auto", runtime: Runtime | None = Non
         raise WeightsError(f"{folder.name} is no SAM 2 in the format of transformers: get {DEFAULT_MODEL}.")
     runtime.step("Loading SAM 2", 0, 1)
     dtype = runtime.dtype(precision)
-    try:
-        model = transformers.Sam2VideoModel.from_pretrained(
-            str(folder), local_files_only=True, use_safetensors=True, dtype=dtype
+    with loading(folder.name, f"get {DEFAULT_MODEL} again"):
+        loaded: Any = transformers.Sam2VideoModel.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
         )
         processor = transformers.Sam2VideoProcessor.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise WeightsError(
-            f"{folder.name} cannot be loaded: {' '.join(str(error).split())[:200]}; get {DEFAULT_MODEL} again."
-        ) from error
-    model.eval()
+    model, info = loaded
+    check_whole(info, folder.name, DEFAULT_MODEL, known=(_PROMPT_PLACES,))
+    # SAM 2 has one encoding of places; transformers 5 has two, and published files may hold only the pictures' one.
     model.requires_grad_(False)
+    model.get_parameter_or_buffer(_PROMPT_PLACES).copy_(model.get_parameter_or_buffer(_PICTURE_PLACES))
+    model.eval()
     runtime.step("Loading SAM 2", 1, 1)
     files = [*folder.glob("*.safetensors"), *folder.glob("*.json")]
     return TransformersSegmenter(folder.name, model, processor, hash_of_weights(files) + str(dtype))

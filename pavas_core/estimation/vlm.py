@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from pavas_core.errors import PavasError, PhysicsError, WeightsError
 from pavas_core.estimation import vlm_text
+from pavas_core.estimation.checkpoints import check_whole, loading, quiet
 from pavas_core.estimation.result_cache import ResultCache, hash_of_weights, key_of
 from pavas_core.runtime import Runtime
 
@@ -88,19 +89,21 @@ def load_vlm(folder: Path, *, precision: str = "auto", runtime: Runtime | None =
     runtime.step("Loading the language model", 0, 1)
     dtype = runtime.dtype(precision)
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
+    with loading(
+        f"{folder.name} ({config.get('model_type', 'unknown type')})",
+        f"only models that transformers {transformers.__version__} knows without code of their own can be used: update "
+        f"transformers, or get {DEFAULT_MODEL}",
+    ):
         processor = transformers.AutoProcessor.from_pretrained(str(folder), **options)
-        model = transformers.AutoModelForImageTextToText.from_pretrained(
-            str(folder), use_safetensors=True, **{_dtype_word(transformers.__version__): dtype}, **options
+        loaded: Any = transformers.AutoModelForImageTextToText.from_pretrained(
+            str(folder),
+            use_safetensors=True,
+            output_loading_info=True,
+            **{_dtype_word(transformers.__version__): dtype},
+            **options,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not isinstance(error, (NotImplementedError,)) and _is_memory(error):
-            raise
-        raise WeightsError(
-            f"{folder.name} ({config.get('model_type', 'unknown type')}) cannot be loaded with transformers "
-            f"{transformers.__version__} and without code of its own: {' '.join(str(error).split())[:200]}; "
-            f"update transformers or use {DEFAULT_MODEL}."
-        ) from error
+    model, info = loaded
+    check_whole(info, folder.name, DEFAULT_MODEL)
     if not getattr(processor, "chat_template", None) and not getattr(
         getattr(processor, "tokenizer", None), "chat_template", None
     ):
@@ -244,7 +247,7 @@ def answer(
     )
     length = inputs["input_ids"].shape[1]
     stage = "Reading the pictures and answering"
-    with runtime.resident(vlm.model), torch.inference_mode(), _quiet():
+    with runtime.resident(vlm.model), torch.inference_mode(), quiet():
         device = torch.device(runtime.device)
         inputs = inputs.to(device)
         kind = vlm.model.dtype
@@ -331,22 +334,3 @@ def _steps(runtime: Runtime, stage: str, length: int, total: int) -> Any:
             return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
     return StoppingCriteriaList([EveryToken()])
-
-
-def _is_memory(error: RuntimeError) -> bool:
-    from pavas_core.runtime import is_out_of_memory
-
-    return is_out_of_memory(error)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The library's advice on generation is not for our users."""
-    from transformers.utils import logging as library_logging
-
-    before = library_logging.get_verbosity()
-    library_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        library_logging.set_verbosity(before)
