@@ -12,14 +12,17 @@ import torch
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import adapter_config
 from pavas_core.models.nano_text import text_tokens
+from pavas_core.physics.types import Track, TrackSet
 from pavas_core.runtime import Runtime
 from pavas_core.training import loop
 from pavas_core.training.batches import Examples, batch, draw, stack, whole
-from pavas_core.training.examples import example, training_clip, true_sound
+from pavas_core.training.examples import example, through_tracker, training_clip, true_sound
 from pavas_core.training.faults import with_faults
 from pavas_core.training.loop import NanoNetwork, Recipe, flow_loss, train
+from pavas_core.training.tracked import named_by_truth, see_through_tracker
 
 SEEDS = (1001, 1003)
+"""One scene seen through the tracker, one with true tracks."""
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +118,43 @@ def test_faults_keep_the_axes_and_repeat() -> None:
         np.testing.assert_array_equal(one.centroids, other.centroids)
         assert one.centroids.shape == true.centroids.shape
         assert np.isnan(one.centroids[~one.visible]).all()
+
+
+def tracked_at(name: str, x: float, y: float = 50.0, frames: int = 10, seen: int = 10) -> Track:
+    visible = np.arange(frames) < seen
+    centroids = np.full((frames, 2), [x, y], np.float32)
+    boxes = np.concatenate([centroids - 4, centroids + 4], axis=1)
+    return Track(name, visible, boxes, centroids, np.full(frames, 50, np.float32), ~visible)
+
+
+def test_tracks_bear_the_names_of_the_things_they_follow() -> None:
+    times = np.arange(10) / 25.0
+    true = TrackSet(times, 100, 100, 0.4, (tracked_at("cup-1", 20), tracked_at("ball-1", 70)))
+    parts = (tracked_at("a", 71, seen=3), tracked_at("b", 69, seen=9), tracked_at("c", 45))
+    named = named_by_truth(TrackSet(times, 100, 100, 0.4, parts), true)
+    assert [track.object_id for track in named.tracks] == ["false-1", "ball-1", "false-2"]
+
+
+def test_tracks_need_not_be_of_the_same_size_or_rate_as_the_truth() -> None:
+    true = TrackSet(np.arange(10) / 25.0, 100, 100, 0.4, (tracked_at("ball-1", 70),))
+    large = TrackSet(np.arange(20) / 50.0, 200, 200, 0.4, (tracked_at("a", 141, 100, frames=20, seen=20),))
+    assert named_by_truth(large, true).tracks[0].object_id == "ball-1"
+
+
+def test_a_share_of_scenes_is_seen_through_the_shipped_tracker(examples: list[dict]) -> None:
+    assert through_tracker(SEEDS[0])
+    assert not through_tracker(SEEDS[1])
+    sim = training_clip(SEEDS[0])
+    tracks, pictures = see_through_tracker(sim)
+    names = [track.object_id for track in tracks.tracks]
+    assert tracks.source == "motion"
+    assert set(names) & {body.object.id for body in sim.scene.bodies}
+    assert len(examples[0]["present"]) == len(names)
+    assert pictures.change.max() > 0
+    masses = examples[0]["variants"][0]["mass_kg"]
+    kilograms = {body.object.id: body.mass.mass_kg for body in sim.scene.bodies}
+    for name, mass in zip(names, masses.tolist(), strict=True):
+        assert mass == pytest.approx(kilograms[name], rel=1e-4) if name in kilograms else np.isnan(mass)
 
 
 def test_one_step_moves_the_mixers_last_layer(data: Examples) -> None:

@@ -144,7 +144,8 @@ def _pooled(motions: np.ndarray, glow: np.ndarray) -> np.ndarray:
     out = np.zeros((steps, SYNC_DIM), np.float32)
     if len(motions):
         jumps = motions[..., -len(REACHES) :]
-        order = np.argsort(-jumps[..., 1], axis=0, kind="stable")
+        # things that move alike are told apart by place, so that their order in the tracks does not matter
+        order = np.lexsort((motions[..., 2], motions[..., 1], -np.round(jumps[..., 1], 3)), axis=0)
         for place in range(min(2, len(motions))):
             out[:, place * MOTION_DIM : (place + 1) * MOTION_DIM] = motions[order[place], np.arange(steps)]
         out[:, 2 * MOTION_DIM : 2 * MOTION_DIM + len(REACHES)] = jumps.sum(axis=0)
@@ -193,7 +194,9 @@ def _motion(track: Track, tracks: TrackSet, times: np.ndarray) -> np.ndarray:
         before = np.concatenate([np.repeat(place[:1], reach, axis=0), place[:-reach]])
         after = np.concatenate([place[reach:], np.repeat(place[-1:], reach, axis=0)])
         jump = (after - 2 * place + before) / reach * SYNC_HZ
-        jump[:reach] = jump[-reach:] = 0.0
+        # before it came and after it was gone nothing is known: no jump
+        span_s = reach / SYNC_HZ - 1e-6
+        jump[(times - span_s < at[0]) | (times + span_s > at[-1])] = 0.0
         out[:, column : column + 2] = _compressed(jump, 0.1)
         out[:, MOTION_DIM - len(REACHES) + index] = _compressed(np.linalg.norm(jump, axis=1), 0.1)
         column += 2

@@ -34,6 +34,8 @@ log = logging.getLogger("pavas")
 
 FIRST_CHANNELS = (2.0, 1.4, 1.2)
 """Scale of the first latent channels where the others have 1: loudness must not be one fortieth of the loss."""
+FIRST_WEIGHTS = (4.0, 2.0, 1.5)
+"""Weight of the same channels in the loss: what they miss is heard as a wrong level."""
 JUDGE_STEPS = 4
 AVERAGE_EVERY = 4
 
@@ -93,12 +95,14 @@ def conditions_of(network: FlowTransformer, given: Batch) -> Conditions:
 
 
 def flow_loss(model: NanoNetwork, given: Batch, t: Tensor, noise: Tensor) -> Tensor:
-    """Mean squared error of the flow velocity at times ``t`` (B,)."""
+    """Mean squared error of the flow velocity at times ``t`` (B,), the channels that carry loudness weighing more."""
     clean = model.network.normalize(given.latent)
     mixed = torch.lerp(noise, clean, t[:, None, None])
     physics = model.adapter.encode(given.physics, clean.shape[1])
     velocity = model.network(mixed, t, conditions_of(model.network, given), model.adapter.residuals(physics))
-    return (velocity.float() - (clean - noise)).square().mean()
+    weight = torch.ones(clean.shape[-1], device=clean.device)
+    weight[: len(FIRST_WEIGHTS)] = torch.tensor(FIRST_WEIGHTS, device=clean.device)
+    return ((velocity.float() - (clean - noise)).square() * (weight / weight.mean())).mean()
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
