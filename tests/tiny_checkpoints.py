@@ -230,8 +230,8 @@ def _dictate(model, says: str, folder: Path) -> None:
 SAM2_OVERRIDES = {"model.image_size": 128, "model.memory_attention.num_layers": 1}
 
 
-def save_sam2_official(path: Path, seed: int = 0) -> Path:
-    """Random weights of the smallest SAM 2.1, in the shape of Meta's files: ``{"model": tensors}``."""
+def save_sam2_official(path: Path, seed: int = 0, version: str = "sam2.1") -> Path:
+    """Random weights of the smallest SAM 2.1 (or 2), in the shape of Meta's files: ``{"model": tensors}``."""
     import importlib
 
     import torch
@@ -243,7 +243,7 @@ def save_sam2_official(path: Path, seed: int = 0) -> Path:
     from hydra.utils import instantiate
 
     root = Path(importlib.import_module("sam2").__path__[0])
-    config = OmegaConf.load(root / "configs" / "sam2.1" / "sam2.1_hiera_t.yaml")
+    config = OmegaConf.load(root / "configs" / version / f"{version}_hiera_t.yaml")
     for name, value in SAM2_OVERRIDES.items():
         OmegaConf.update(config, name, value, force_add=True)
     torch.manual_seed(seed)
