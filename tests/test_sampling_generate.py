@@ -132,6 +132,27 @@ def test_physics_changes_the_sound_by_its_strength():
     assert not torch.allclose(sample(tiny, seen, light, physics_cfg=9.0), sample(tiny, seen, light), atol=1e-3)
 
 
+def test_a_model_may_say_how_strongly_physics_guides_it():
+    tiny, seen = model(adapter=True), features(objects=True)
+    given = encode_physics(tiny, seen, ball_scene(), runtime=RUNTIME)
+    asked = sample(tiny, seen, given, physics_cfg=9.0)
+    plain = sample(tiny, seen, given)
+    tiny.physics_cfg = 9.0
+    assert torch.equal(sample(tiny, seen, given), asked)
+    assert torch.allclose(sample(tiny, seen, given, physics_cfg=4.5), plain, atol=1e-3, rtol=1e-3)
+
+
+def test_guidance_that_changes_nothing_costs_nothing(monkeypatch):
+    tiny, seen = model(), features()
+    calls = []
+    flow = tiny.network.flow
+    monkeypatch.setattr(tiny.network, "flow", lambda *given: calls.append(1) or flow(*given))
+    sample(tiny, seen, cfg_strength=1.0, steps=2)
+    alone = len(calls)
+    sample(tiny, seen, cfg_strength=2.0, steps=2)
+    assert len(calls) - alone == 2 * alone
+
+
 def test_a_fresh_adapter_leaves_the_backbone_bit_for_bit():
     tiny, seen = model(), features(objects=True)
     plain = sample(tiny, seen)

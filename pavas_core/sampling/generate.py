@@ -64,10 +64,12 @@ def generate(
     overlapping windows whose velocities are averaged at every step, so that neighbours agree on what they share.
     Below 1, ``cfg_strength`` is not used and the negative prompt neither. ``physics_strength`` scales what physics
     changes (0: as if unknown). With ``physics_cfg``, prompt and clip are guided by ``cfg_strength`` without physics,
-    and the step from no physics to the physics given is taken ``physics_cfg`` times. Raises PavasError for features or
-    physics of another model and for impossible numbers.
+    and the step from no physics to the physics given is taken ``physics_cfg`` times; where None is given, as often as
+    the model says of itself, if it does. Raises PavasError for features or physics of another model and for impossible
+    numbers.
     """
     _check(model, features, physics, steps, takes)
+    physics_cfg = getattr(model, "physics_cfg", None) if physics_cfg is None else physics_cfg
     network, device = model.network, runtime.device
     windows = plan_windows(features.duration_s, model.window_s, cuts_s=features.cuts_s, grid_s=features.sync_hop_s)
     length = latent_length(features.duration_s, model.latent_rate_hz)
@@ -175,12 +177,11 @@ def _branches(
         return (Branch(given, with_physics, 1.0),)
     null = Branch(null_conditions(negative_text), without_physics, 1 - cfg_strength)
     if physics is None or physics_cfg is None:
-        return (Branch(given, with_physics, cfg_strength), null)
-    return (
-        Branch(given, with_physics, physics_cfg),
-        Branch(given, without_physics, cfg_strength - physics_cfg),
-        null,
-    )
+        branches = [Branch(given, with_physics, cfg_strength), null]
+    else:
+        without = Branch(given, without_physics, cfg_strength - physics_cfg)
+        branches = [Branch(given, with_physics, physics_cfg), without, null]
+    return tuple(branch for branch in branches if branch.factor)
 
 
 def _within(features: Features, window: Window) -> tuple[Tensor | None, Tensor | None]:
