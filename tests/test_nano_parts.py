@@ -148,6 +148,13 @@ def _family(name: str) -> str:
     return shape_family(name, MATERIALS["steel"])
 
 
+def test_every_part_of_a_prompt_may_say_where_it_happens() -> None:
+    rows, unknown = prompt_tokens("rubber ball bouncing on wood, steel hammer hitting stone")
+    told = text_tokens([Thing("rubber", "ball"), Thing("steel", _family("hammer"))], "wood")
+    assert torch.equal(rows, told)
+    assert not unknown
+
+
 def test_empty_prompt_is_null() -> None:
     rows, unknown = prompt_tokens("")
     assert not rows.any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,15 +57,22 @@ def text_tokens(things: Sequence[Thing], surface: str) -> Tensor:
 
 
 def prompt_tokens(text: str) -> tuple[Tensor, tuple[str, ...]]:
-    """Rows of a prompt as ``parse_prompt`` reads it, and the words that say nothing to the network."""
+    """Rows of a prompt, and the words that say nothing to the network.
+
+    ``parse_prompt`` reads what lies between commas, so that each part may say what its things lie on or hit; the first
+    surface that is understood is the one.
+    """
     from pavas_core.synthesis.materials import MATERIALS
     from pavas_core.synthesis.prompt import parse_prompt
     from pavas_core.synthesis.shapes import knows_shape, shape_family
 
-    prompt = parse_prompt(text)
-    things = []
-    for words, key in prompt.materials.items():
-        shaped = any(knows_shape(word) for word in words.split())
-        family = shape_family(words, MATERIALS[key]) if shaped else ""
-        things.append(Thing("" if key == "unknown" else key, family))
-    return text_tokens(things, prompt.surface), prompt.unknown_words
+    things, surface, unknown = [], "", []
+    for part in re.split(r"[,;\n]", text):
+        prompt = parse_prompt(part)
+        for words, key in prompt.materials.items():
+            shaped = any(knows_shape(word) for word in words.split())
+            family = shape_family(words, MATERIALS[key]) if shaped else ""
+            things.append(Thing("" if key == "unknown" else key, family))
+        surface = surface or ("" if prompt.surface == "unknown" else prompt.surface)
+        unknown += prompt.unknown_words
+    return text_tokens(things, surface), tuple(dict.fromkeys(unknown))
