@@ -6,7 +6,7 @@ import {
 
 const $ = (id) => document.getElementById(id);
 const HINTS = {
-  points: "Drag points or impact lines. Double-click adds a point, Alt-click removes one.",
+  points: "Drag points or impact lines. Double-click adds a point, Alt-click removes one. Keys: [ ] up down Enter Del.",
   draw: "Draw the speed by hand.",
   scale: "Drag up for faster, down for slower.",
 };
@@ -15,11 +15,13 @@ const BOX = { left: 52, right: 16, top: 14, bottom: 24 };
 let scene; // the estimate
 let edits = {};
 let result; // the scene after the edits
+let highest; // m/s
 let history;
 let close;
 let start = "";
 let chosen; // id of the object shown
 let tool = "points";
+let point = -1; // of the chosen object's curve: the one that keys move
 let time = 0;
 let playing = null;
 let drag = null;
@@ -38,18 +40,21 @@ window.pavasOpen = ({ view, sheets: urls, edits: text, apply, cancel }) => {
   start = editsText(edits);
   history = new History(start);
   chosen = scene.objects[0]?.id;
-  for (const url of urls) {
-    const picture = new Image();
-    picture.onload = drawFilm;
-    picture.src = url;
-    sheets.push(picture);
-  }
+  urls.forEach(readSheet);
   $("material").replaceChildren(...options(Object.keys(scene.materials)));
   $("scrub").max = scene.duration_s;
   chooseTool("points");
   refresh();
   document.body.dataset.ready = "yes";
 };
+
+/** Decode a sheet of pictures once: an image element may be decoded anew whenever it is drawn. */
+async function readSheet(url, index) {
+  const reply = await fetch(url);
+  if (!reply.ok) return;
+  sheets[index] = await createImageBitmap(await reply.blob());
+  drawFilm();
+}
 
 function options(values) {
   return values.map((value) => new Option(value, value));
@@ -85,6 +90,7 @@ function go(text) {
 function refresh() {
   const began = performance.now();
   result = applyEdits(scene, edits);
+  highest = topSpeed();
   drawState();
   drawObjects();
   drawDetails();
@@ -155,6 +161,7 @@ function toggle(letter, title, on, id, key) {
 
 function choose(id) {
   chosen = id;
+  point = -1;
   document.activeElement?.blur?.();
   refresh();
 }
@@ -311,7 +318,7 @@ function drawFilm() {
   const scale = Math.min(width / film.width, height / film.height);
   const [w, h] = [film.width * scale, film.height * scale];
   const [x, y] = [(width - w) / 2, (height - h) / 2];
-  if (sheet?.complete && sheet.naturalWidth) {
+  if (sheet) {
     const [column, row] = [index % film.columns, Math.floor((index % each) / film.columns)];
     draw.drawImage(sheet, column * film.width, row * film.height, film.width, film.height, x, y, w, h);
   }
@@ -333,7 +340,12 @@ function drawFilm() {
 function seek(timeS) {
   time = Math.min(Math.max(timeS, 0), scene.duration_s);
   drawFilm();
-  drawCurve();
+  placeHead();
+}
+
+/** The playhead is an element over the curve, so that scrubbing does not draw the curve anew. */
+function placeHead() {
+  $("head").style.transform = `translateX(${axes().x(time)}px)`;
 }
 
 function play() {
@@ -356,12 +368,17 @@ function play() {
 
 // --- the curve
 
+/** The speed at the top of the curve's axis, m/s. */
+function topSpeed() {
+  const speeds = [scene.objects, result.objects].flatMap((all) => all.flatMap((one) => one.speeds_mps));
+  const hits = result.impacts.map((one) => one.pre_speed_mps);
+  return 1.15 * [...speeds, ...hits].reduce((most, speed) => Math.max(most, speed ?? 0), 0.5);
+}
+
 function axes() {
   const canvas = $("curve");
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  const speeds = [scene.objects, result.objects].flatMap((all) => all.flatMap((one) => one.speeds_mps.filter((speed) => speed !== null)));
-  const hits = result.impacts.map((one) => one.pre_speed_mps);
-  const top = drag?.top ?? 1.15 * Math.max(0.5, ...hits, speeds.reduce((a, b) => Math.max(a, b), 0));
+  const top = drag?.top ?? highest;
   const span = [width - BOX.left - BOX.right, height - BOX.top - BOX.bottom];
   return {
     width, height, top,
@@ -455,10 +472,10 @@ function drawCurve() {
     line(draw, at, one.times_s, one.speeds_mps);
     if (curve) line(draw, at, curve.map((point) => point[0]), curve.map((point) => point[1]));
     if (tool === "points") {
-      for (const [timeS, speed] of shownPoints()) {
+      for (const [index, [timeS, speed]] of shownPoints().entries()) {
         draw.beginPath();
-        draw.arc(at.x(timeS), at.y(speed), 4, 0, 7);
-        draw.fillStyle = curve ? "#f0b84a" : "#e4e4e4";
+        draw.arc(at.x(timeS), at.y(speed), index === point ? 7 : 4, 0, 7);
+        draw.fillStyle = index === point ? "#fff" : curve ? "#f0b84a" : "#e4e4e4";
         draw.fill();
       }
     }
@@ -467,8 +484,7 @@ function drawCurve() {
       line(draw, at, drag.stroke.map((point) => point[0]), drag.stroke.map((point) => point[1]));
     }
   }
-  draw.fillStyle = "#fff";
-  draw.fillRect(at.x(time) - 0.5, 0, 1, height - BOX.bottom);
+  placeHead();
 }
 
 function niceStep(value) {
@@ -542,6 +558,38 @@ function doubleclick(event) {
   const [points, place] = nearPoint(event, at);
   if (place >= 0 || points.some((one) => one[0] === point[0])) return;
   change(withObjectEdit(edits, chosen, "speed_curve", [...points, point].sort((a, b) => a[0] - b[0])));
+}
+
+/** What a key does to the curve that has the focus; false where it does nothing. */
+function curveKey(key, fine) {
+  if (!chosen || (tool !== "points" && tool !== "scale")) return false;
+  const up = { arrowup: 1, arrowdown: -1 }[key];
+  if (tool === "scale") {
+    if (!up) return false;
+    const factor = (editsOf(edits, scene.objects).get(chosen).speed_scale ?? 1) * 2 ** (up / (fine ? 48 : 12));
+    change(withObjectEdit(edits, chosen, "speed_scale", Number(Math.min(100, Math.max(0.01, factor)).toFixed(3))));
+    return true;
+  }
+  const points = shownPoints();
+  const current = points[point];
+  if (key === "[" || key === "]") {
+    point = Math.min(Math.max(point + (key === "]" ? 1 : -1), 0), points.length - 1);
+    if (points[point]) seek(points[point][0]);
+  } else if (up && current) {
+    const speed = Math.max(0, current[1] + up * axes().top * (fine ? 0.002 : 0.02));
+    change(withObjectEdit(edits, chosen, "speed_curve", points.with(point, [current[0], rounded(speed)])));
+  } else if ((key === "delete" || key === "backspace") && current && points.length > 2) {
+    change(withObjectEdit(edits, chosen, "speed_curve", points.toSpliced(point, 1)));
+    point = Math.min(point, points.length - 2);
+    drawCurve();
+  } else if (key === "enter" && points.every((one) => one[0] !== rounded(time))) {
+    const added = [rounded(time), rounded(speedAt(resultOf(chosen), time) ?? 0)];
+    const all = [...points, added].sort((a, b) => a[0] - b[0]);
+    change(withObjectEdit(edits, chosen, "speed_curve", all));
+    point = all.indexOf(added);
+    drawCurve();
+  } else return false;
+  return true;
 }
 
 function chooseTool(name) {
@@ -620,7 +668,9 @@ document.addEventListener("keydown", (event) => {
   else if (command && key === "z") go(event.shiftKey ? history.redo() : history.undo());
   else if (command && key === "y") go(history.redo());
   else if (command || event.altKey) return;
-  else if (key === " " && !["BUTTON"].includes(event.target.tagName) && !event.target.closest?.(".object")) play();
+  else if (event.target === $("curve") && curveKey(key, event.shiftKey)) {
+    // done
+  } else if (key === " " && !["BUTTON"].includes(event.target.tagName) && !event.target.closest?.(".object")) play();
   else if (key === "i") addImpact();
   else if ("123".includes(key)) chooseTool(["points", "draw", "scale"][Number(key) - 1]);
   else if ((key === "arrowleft" || key === "arrowright") && event.target.type !== "range") {

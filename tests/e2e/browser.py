@@ -28,6 +28,10 @@ FLAGS = (
     "--window-size=1920,1200",
 )
 START_LIMIT_S = 60
+KEY_CODES = {
+    "Backspace": 8, "Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35, "Home": 36, "ArrowLeft": 37,
+    "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Delete": 46, "[": 219, "]": 221,
+}  # fmt: skip
 
 
 def chromium() -> str | None:
@@ -94,17 +98,20 @@ class Browser:
             time.sleep(0.2)
         raise TimeoutError(f"{script} stayed false for {limit_s} s")
 
-    def press(self, key: str, control: bool = False) -> None:
-        """Press and release a key, perhaps with Ctrl."""
-        code = {"Tab": 9, "Escape": 27, "Delete": 46}.get(key, ord(key.upper()) if len(key) == 1 else 0)
+    def press(self, key: str, control: bool = False, shift: bool = False) -> None:
+        """Press and release a key, perhaps with Ctrl or Shift."""
+        code = KEY_CODES.get(key, ord(key.upper()) if len(key) == 1 else 0)
+        typed = {"Enter": "\r", " ": " "}.get(key)
         for kind in ("keyDown", "keyUp"):
+            text = {"text": typed} if typed and kind == "keyDown" and not control else {}
             self._call(
                 "Input.dispatchKeyEvent",
                 type=kind,
                 key=key,
                 code=key,
                 windowsVirtualKeyCode=code,
-                modifiers=2 if control else 0,
+                modifiers=2 * control + 8 * shift,
+                **text,
             )
 
     def type(self, text: str) -> None:
@@ -162,3 +169,18 @@ def open_frontend(server: Any, profile: Path, *, vue_nodes: bool) -> Browser:
         browser.close()
         raise
     return browser
+
+
+def press_run(server: Any, page: Browser, limit_s: float = 300) -> dict[str, Any]:
+    """Press Run and return the finished job as ComfyUI's history tells it."""
+    known = set(server.get("/history"))
+    page.run("window.app.queuePrompt(0, 1)")
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        history = server.get("/history")
+        new = set(history) - known
+        if new:
+            (prompt_id,) = new
+            return history[prompt_id]
+        time.sleep(0.5)
+    raise TimeoutError(f"The graph did not finish within {limit_s} s")

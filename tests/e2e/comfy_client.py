@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-START_LIMIT_S = 180
-RUN_LIMIT_S = 300
+START_LIMIT_S = 400
+RUN_LIMIT_S = 600
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.e2e.browser import open_frontend
+from tests.e2e.browser import open_frontend, press_run
 from tests.e2e.test_quick_start import sound_of
 
 INSIDE = "document.querySelector('dialog.pavas-editor iframe')"
@@ -37,12 +37,7 @@ def page(request, comfy_web, tmp_path):
 
 def run_workflow(comfy, page) -> tuple[np.ndarray, int]:
     """Press Run and return the sound of the saved video."""
-    known = set(comfy.get("/history"))
-    page.run("window.app.queuePrompt(0, 1)")
-    page.wait_for(f"fetch('/history').then(r => r.json()).then(h => Object.keys(h).length > {len(known)})", 180)
-    history = comfy.get("/history")
-    (prompt_id,) = set(history) - known
-    job = history[prompt_id]
+    job = press_run(comfy, page)
     assert job["status"]["status_str"] == "success", job["status"]["messages"][-1]
     outputs = [one for one in job["outputs"].values() for one in one.get("images", ()) if one["type"] == "output"]
     (video,) = [one for one in outputs if one["filename"].endswith(".mp4")]
@@ -73,6 +68,19 @@ def place(page, selector: str, x: float = 0.5, y: float = 0.5) -> tuple[float, f
         f" return [o.x + r.x + {x} * r.width, o.y + r.y + {y} * r.height]; }})()"
     )
     return tuple(page.run(script))
+
+
+def on_slider(page, mass_kg: float) -> tuple[float, float]:
+    """Where the handle of the mass slider is for a mass."""
+    inside(page, "doc.querySelector('#massSlider').scrollIntoView({block: 'nearest'})")
+    edits = "new URL('./edits.mjs', doc.location.href).href"
+    script = (
+        f"(async () => {{ const {{ massToSlider }} = await import({edits});"
+        f" const slider = doc.querySelector('#massSlider'), r = slider.getBoundingClientRect(),"
+        f" o = {INSIDE}.getBoundingClientRect();"
+        f" return [o.x + r.x + 8 + (r.width - 16) * massToSlider({mass_kg}), o.y + r.y + r.height / 2]; }})()"
+    )
+    return tuple(inside(page, script))
 
 
 def inside(page, script: str):
@@ -112,13 +120,10 @@ def test_edits_by_mouse_are_heard_as_physics_says(request, comfy_web, page):
 
     open_editor(page)
     page.click(*place(page, f".object[data-id='{body['id']}'] .name"))
-    page.click(*place(page, "#mass"), clicks=3)
-    page.type(f"{10 * body['mass_kg']:.6g}")
-    page.press("Tab")
-    assert float(inside(page, "doc.body.dataset.echoMs")) < 100
+    page.drag(on_slider(page, body["mass_kg"]), on_slider(page, 10 * body["mass_kg"]))
     keep(page, f"editor-mass {renderer}.png")
     apply(page)
-    assert edits_of(page)["objects"][body["id"]]["mass_kg"] == pytest.approx(10 * body["mass_kg"], rel=1e-4)
+    assert edits_of(page)["objects"][body["id"]] == {"mass_kg": pytest.approx(10 * body["mass_kg"], rel=0.15)}
     heavy = run_workflow(comfy_web, page)
     assert 8 <= level_db(heavy, hardest["time_s"]) - level_db(plain, hardest["time_s"]) <= 14
 
@@ -142,28 +147,3 @@ def test_edits_by_mouse_are_heard_as_physics_says(request, comfy_web, page):
     assert edits_of(page)["impacts"][hardest["id"]]["delete"] is True
     silent = run_workflow(comfy_web, page)
     assert level_db(silent, hardest["time_s"]) - level_db(plain, hardest["time_s"]) <= -20
-
-
-def test_keys_stay_in_the_dialog_and_undo_redoes(comfy_web, page):
-    run_workflow(comfy_web, page)
-    view_of(comfy_web, page)
-    nodes = page.run("window.app.graph._nodes.length")
-    open_editor(page)
-    page.click(*place(page, "[data-tool='points']"))
-    page.click(*place(page, ".object .name"))
-    before = inside(page, "doc.body.dataset.edits")
-    page.click(*place(page, ".object [data-key='mute']"))
-    assert json.loads(inside(page, "doc.body.dataset.edits"))["objects"]
-    page.press("z", control=True)
-    assert inside(page, "doc.body.dataset.edits") == before
-    page.press("y", control=True)
-    assert inside(page, "doc.body.dataset.edits") != before
-    page.press("Delete")
-    page.press("3")
-    assert inside(page, "doc.querySelector('[data-tool=scale]').className") == "on"
-    page.press("Escape")
-    assert page.run(f"Boolean({INSIDE})"), "changes are not thrown away by one key"
-    page.press("Escape")
-    page.wait_for(f"!{INSIDE}")
-    assert edits_of(page) == {}
-    assert page.run("window.app.graph._nodes.length") == nodes

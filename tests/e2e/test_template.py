@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browser import open_frontend
+from tests.e2e.browser import open_frontend, press_run
 from tests.e2e.test_published_model import write_models
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
@@ -57,16 +57,6 @@ def choose_small_models(page) -> None:
     )
 
 
-def press_run(comfy, page, limit_s: float = 240) -> dict[str, Any]:
-    """Press Run and return the finished job."""
-    known = set(comfy.get("/history"))
-    page.run("window.app.queuePrompt(0, 1)")
-    page.wait_for(f"fetch('/history').then(r => r.json()).then(h => Object.keys(h).length > {len(known)})", limit_s)
-    history = comfy.get("/history")
-    (prompt_id,) = set(history) - known
-    return history[prompt_id]
-
-
 def served(comfy, file: dict[str, str]) -> tuple[str, int]:
     """(content type, bytes) of a file that a node shows."""
     query = urllib.parse.urlencode({key: file[key] for key in ("filename", "subfolder", "type")})
@@ -98,6 +88,8 @@ def test_the_template_equals_its_api_twin_and_runs(request, comfy_web, page, nam
     saves = [node_id for node_id, node in exported.items() if node["class_type"] == "PavasSaveVideo"]
     assert saves
     assert set(saves) <= set(job["outputs"])
+    assert "failed to load" not in page.run("document.body.innerText").lower(), "every picture and video is shown"
+    assert page.run("[...document.querySelectorAll('video')].some(one => one.src.includes('/clips/example.mp4'))")
     keep = os.environ.get("PAVAS_E2E_SCREENSHOTS")
     if keep:
         page.screenshot(Path(keep) / f"{name} {request.node.callspec.params['page']}.png")
