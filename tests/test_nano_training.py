@@ -10,15 +10,16 @@ import pytest
 import torch
 
 from pavas_core.models.nano_codec import NanoCodec
-from pavas_core.models.nano_config import adapter_config
+from pavas_core.models.nano_config import ABLATIONS, ablated_config
 from pavas_core.models.nano_text import text_tokens
+from pavas_core.models.phy_adapter import PhysicsInputs
 from pavas_core.physics.types import Track, TrackSet
 from pavas_core.runtime import Runtime
 from pavas_core.training import loop
 from pavas_core.training.batches import Examples, batch, draw, stack, whole
 from pavas_core.training.examples import example, through_tracker, training_clip, true_sound
 from pavas_core.training.faults import with_faults
-from pavas_core.training.loop import NanoNetwork, Recipe, flow_loss, train
+from pavas_core.training.loop import AVERAGE_EVERY, NanoNetwork, Recipe, flow_loss, train
 from pavas_core.training.tracked import named_by_truth, see_through_tracker
 
 SEEDS = (1001, 1003)
@@ -202,8 +203,46 @@ def test_a_killed_job_goes_on_as_if_it_had_not_been(data, codec, tmp_path, monke
     assert [note["step"] for note in notes] == [2, 4]
 
 
-def test_switches_of_table_three_train_too(data: Examples) -> None:
+@pytest.mark.parametrize("injection", ["delta", "sum"])
+@pytest.mark.parametrize("row", list(ABLATIONS))
+def test_rows_of_table_three_hear_what_they_say(data: Examples, row: str, injection: str) -> None:
+    torch.manual_seed(0)
+    model = NanoNetwork(ablated_config(row, injection))
     given = whole(data, np.array([0]), np.array([0]))
-    for changes in ({"use_velocity": False}, {"use_mass": False}, {"injection": "sum"}):
-        model = NanoNetwork(replace(adapter_config(), **changes))
-        assert torch.isfinite(flow_loss(model, given, torch.tensor([0.5]), torch.zeros(given.latent.shape)))
+    spoken = _residuals(model, given.physics)
+    assert torch.isfinite(flow_loss(model, given, torch.tensor([0.5]), torch.zeros(given.latent.shape)))
+    hears = {
+        "mass": replace(given.physics, mass_kg=given.physics.mass_kg * 5),
+        "speed": replace(given.physics, speed_mps=given.physics.speed_mps * 5),
+        "impacts": replace(given.physics, impulse_ns=given.physics.impulse_ns * 5),
+    }
+    said = {name: not torch.allclose(spoken, _residuals(model, other)) for name, other in hears.items()}
+    assert said == {"mass": row in ("mass", "both"), "speed": row in ("speed", "both"), "impacts": False}
+
+
+def _residuals(model: NanoNetwork, physics: PhysicsInputs) -> torch.Tensor:
+    """All that the adapter says, with its closed ends opened."""
+    with torch.no_grad():
+        for name, parameter in model.adapter.named_parameters():
+            if "mixer" in name:
+                parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
+        said = model.adapter.residuals(model.adapter.encode(physics, 128))
+    parts = [*said.blocks, *([] if said.condition is None else [said.condition])]
+    return torch.cat([part.flatten() for part in parts]) if parts else torch.zeros(1)
+
+
+def test_an_adapter_learns_on_another_runs_transformer(data, codec, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "judge", lambda *_: {"score": 0.0})
+    recipe = Recipe(steps=AVERAGE_EVERY, batch=4, judge_every=AVERAGE_EVERY, save_every=AVERAGE_EVERY, warm_up=1)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    train(data, data, codec, first, recipe, adapter=ablated_config("none"), runtime=Runtime())
+    both = ablated_config("both")
+    base = first / "best.pt"
+    train(data, data, codec, second, recipe, adapter=both, base=base, runtime=Runtime())
+    before, after = (torch.load(folder / "state.pt", weights_only=True)["model"] for folder in (first, second))
+    best = torch.load(base, weights_only=True)
+    assert all(torch.equal(best[name], after[name]) for name in before if name.startswith("network."))
+    moved = [name for name, value in after.items() if "mixers" in name and name.endswith("up.weight") and value.any()]
+    assert moved

@@ -19,6 +19,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--clips", type=int, metavar="N", help="held-out clips instead of 200, and of all else in proportion"
     )
     evaluate.add_argument("--dump", type=Path, metavar="FOLDER", help="write sounds, events and the table there")
+    evaluate.add_argument("--weights", type=Path, metavar="FILE", help="weights that `train nano` wrote, not the box's")
     evaluate.add_argument("--processes", type=int, default=2, metavar="N")
     evaluate.add_argument(
         "--sounds", type=Path, metavar="FOLDER", help="instead judge this folder of WAVs by APCC, one per clip"
@@ -45,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.dump:
         make_folder(options.dump)
     with progress() as runtime:
-        rows = prove(size, processes=options.processes, dump=options.dump, runtime=runtime)
+        rows = prove(size, processes=options.processes, weights=options.weights, dump=options.dump, runtime=runtime)
     if options.dump:
         save_rows(rows, options.dump / "table.json")
     print("\n".join(row.text() for row in rows))

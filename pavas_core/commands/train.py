@@ -23,10 +23,22 @@ def add(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda")
     train.add_argument("--threads", type=int, default=0, metavar="N", help="0 = as many as there are cores")
     train.add_argument("--processes", type=int, default=1, metavar="N", help="share every batch among N processes")
+    train.add_argument(
+        "--ablate",
+        choices=["none", "mass", "speed", "both"],
+        help="a row of the paper's table 3 instead: which of mass and speed the adapter hears; never the impacts",
+    )
+    train.add_argument(
+        "--injection", choices=["delta", "sum"], default="delta", help="with --ablate: how the adapter speaks"
+    )
+    train.add_argument(
+        "--base", type=Path, metavar="FILE", help="best.pt of another run, whose transformer stays as it is"
+    )
     train.set_defaults(command=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
+    from pavas_core.models.nano_config import ablated_config
     from pavas_core.training.loop import Recipe
     from pavas_core.training.nano import train_nano
 
@@ -34,6 +46,9 @@ def _run(options: argparse.Namespace) -> None:
         least = 1 if name == "processes" else 4
         if getattr(options, name) < least:
             raise PavasError(f"--{name} is {getattr(options, name)}: give {least} or more.")
+    if options.base is not None and not options.base.is_file():
+        raise PavasError(f"{options.base} does not exist: give the best.pt of an earlier run.")
+    adapter = ablated_config(options.ablate, options.injection) if options.ablate else None
     make_folder(options.out)
     recipe = Recipe(steps=options.steps, batch=options.batch, seed=options.seed)
     with progress() as runtime:
@@ -44,6 +59,8 @@ def _run(options: argparse.Namespace) -> None:
             device=options.device,
             threads=options.threads,
             processes=options.processes,
+            adapter=adapter,
+            base=options.base,
             runtime=runtime,
         )
     print_files([written])

@@ -85,15 +85,17 @@ class Row:
         return f"{verdict:<5}{self.name:<58}{one.value:8.3f}  {interval}  n={one.count:<5}{' '.join(parts)}"
 
 
-def prove(size: Size, *, processes: int = 2, dump: Path | None = None, runtime: Runtime) -> list[Row]:
-    """Measure everything; rows in the table's order."""
+def prove(
+    size: Size, *, processes: int = 2, weights: Path | None = None, dump: Path | None = None, runtime: Runtime
+) -> list[Row]:
+    """Measure everything of the network in the box, or of other ``weights``; rows in the table's order."""
     folder = str(dump) if dump else ""
     first = FIRST_SEED
     jobs: list[tuple[str, Callable, tuple]] = [
         ("clip", tasks.clip_task, (first + index, folder)) for index in range(size.clips)
     ]
     jobs += [("pixels", tasks.pixels_task, (first + 50_000 + index,)) for index in range(size.pixels)]
-    found = _run(jobs, processes, runtime)
+    found = _run(jobs, processes, weights, runtime)
     wanted: list[tuple[str, Callable, tuple, int]] = [
         *((f"sweep {name}", tasks.sweep_task, (name,), size.sweeps) for name in CONTACTS),
         ("edit", tasks.edit_task, (), size.edits),
@@ -108,25 +110,26 @@ def prove(size: Size, *, processes: int = 2, dump: Path | None = None, runtime: 
             missing = count - len(found[name])
             if missing <= 0:
                 break
-            found[name] += _run([(name, task, (seed, *extra)) for seed in range(at, at + count)], processes, runtime)[
-                name
-            ][:missing]
+            more = _run([(name, task, (seed, *extra)) for seed in range(at, at + count)], processes, weights, runtime)
+            found[name] += more[name][:missing]
     if dump:
         _save_events(found["clip"], dump)
     return rows_of(found)
 
 
 def _run(
-    jobs: Sequence[tuple[str, Callable, tuple]], processes: int, runtime: Runtime
+    jobs: Sequence[tuple[str, Callable, tuple]], processes: int, weights: Path | None, runtime: Runtime
 ) -> dict[str, list[dict[str, Any]]]:
     """Results by name, in the order of the jobs; measurements that do not apply are left out."""
     results: dict[int, Any] = {}
     if processes <= 1:
+        tasks.use_weights(weights)
         for index, (name, task, arguments) in enumerate(jobs):
             runtime.step(name, index, len(jobs))
             results[index] = task(*arguments)
     else:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(processes, context, initializer=tasks.use_weights, initargs=(weights,)) as pool:
             waiting = {pool.submit(task, *arguments): index for index, (_, task, arguments) in enumerate(jobs)}
             for done, future in enumerate(as_completed(waiting)):
                 runtime.step(jobs[waiting[future]][0], done, len(jobs))

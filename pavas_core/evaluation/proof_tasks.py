@@ -41,15 +41,25 @@ ADDED_S = 0.04
 SAME_SCENE_SEEDS = 8
 
 
+_weights: list[Path] = []
+"""What is judged instead of the network in the box; set once per process, before anything is measured."""
+
+
+def use_weights(path: Path | None) -> None:
+    """Judge these weights in this process; None = those in the box."""
+    _weights[:] = [] if path is None else [path]
+    the_model.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def the_model() -> SoundModel:
-    """The network in the box, read once per process."""
+    """The network that is judged, read once per process."""
     import torch
 
     from pavas_core.models.nano import load_nano
 
     torch.set_num_threads(1)
-    return load_nano(Runtime())
+    return load_nano(Runtime(), *_weights)
 
 
 def onset_counts(audio: Audio, times_s: np.ndarray) -> tuple[int, int, int]:

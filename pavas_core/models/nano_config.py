@@ -50,3 +50,17 @@ def adapter_config(**changes: Any) -> AdapterConfig:
         "impulse_std": 2.5,
     }
     return AdapterConfig(**{**settings, **changes})
+
+
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "none": {"use_mass": False, "use_velocity": False, "gate_context": "separate"},
+    "mass": {"use_velocity": False, "gate_context": "separate"},
+    "speed": {"use_mass": False, "gate_context": "separate"},
+    "both": {},
+}
+"""The rows of the paper's table 3. Joint gates would let the one be heard in the other's place."""
+
+
+def ablated_config(row: str, injection: str = "delta") -> AdapterConfig:
+    """The adapter of a row of table 3; ``injection`` is ``delta`` or ``sum``. Without impacts: they tell of both."""
+    return adapter_config(use_impacts=False, injection=injection, **ABLATIONS[row])

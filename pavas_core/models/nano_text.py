@@ -66,7 +66,9 @@ def prompt_tokens(text: str) -> tuple[Tensor, tuple[str, ...]]:
     from pavas_core.synthesis.prompt import parse_prompt
     from pavas_core.synthesis.shapes import knows_shape, shape_family
 
-    things, surface, unknown = [], "", []
+    things: list[Thing] = []
+    unknown: list[str] = []
+    surface = ""
     for part in re.split(r"[,;\n]", text):
         prompt = parse_prompt(part)
         for words, key in prompt.materials.items():

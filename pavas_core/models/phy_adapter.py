@@ -280,6 +280,8 @@ class PhyAdapter(nn.Module):
     def residuals(self, condition: PhysicsCondition) -> Residuals:
         """What to add to the backbone for one condition (eq. 10, or direct summation)."""
         given = {name: value for name in self.config.conditions if (value := getattr(condition, name)) is not None}
+        if not given:
+            return Residuals()
         if self.config.injection == "sum":
             return Residuals(condition=self.sum_mixer(torch.stack(list(given.values())).sum(dim=0)))
         blocks = []

@@ -133,10 +133,11 @@ def train(
     recipe: Recipe,
     *,
     adapter: AdapterConfig | None = None,
+    base: Path | None = None,
     device: str = "cpu",
     runtime: Runtime,
 ) -> None:
-    """Train, or go on training, in ``folder``.
+    """Train, or go on training, in ``folder``; with ``base``, only an adapter on that run's transformer.
 
     ``state.pt`` is what a killed job resumes from, ``best.pt`` the averaged weights of the best judgement and
     ``metrics.jsonl`` the course.
@@ -144,6 +145,8 @@ def train(
     torch.manual_seed(recipe.seed)
     model = NanoNetwork(adapter).to(device)
     set_latent_scale(model.network, data.latent)
+    if base is not None:
+        _freeze(model.network, base)
     average = copy.deepcopy(model).requires_grad_(False)
     trained = [one for one in model.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
@@ -204,6 +207,14 @@ def train(
             }
             _save(state, state_path)
     runtime.step("training", recipe.steps, recipe.steps)
+
+
+def _freeze(network: FlowTransformer, path: Path) -> None:
+    """Give ``network`` the transformer of another run's ``best.pt``, not to be trained."""
+    whole_model = torch.load(path, weights_only=True, map_location="cpu")
+    own = {name.removeprefix("network."): one for name, one in whole_model.items() if name.startswith("network.")}
+    network.load_state_dict(own)
+    network.requires_grad_(False)
 
 
 @torch.no_grad()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pavas_core.models.nano_codec import NanoCodec
-from pavas_core.models.nano_config import NAME, adapter_config, network_config
+from pavas_core.models.nano_config import NAME, network_config
+from pavas_core.models.phy_adapter import AdapterConfig
 from pavas_core.runtime import Runtime
 from pavas_core.training.loop import NanoNetwork, Recipe, parameter_count, train
 from pavas_core.training.store import fit_codec, held_out_examples, load_shards, make_shards
@@ -27,12 +28,15 @@ def train_nano(
     device: str = "cpu",
     threads: int = 0,
     processes: int = 1,
+    adapter: AdapterConfig | None = None,
+    base: Path | None = None,
     runtime: Runtime,
 ) -> Path:
     """Make what is missing in ``folder``, train, and write ``pavas-nano-1.safetensors`` there; its path.
 
     A job that was stopped goes on where it was. More ``scenes`` or steps than before continue the same training.
-    ``processes`` share every batch; their number changes results by rounding only.
+    ``processes`` share every batch; their number changes results by rounding only. With ``base``, the ``best.pt`` of an
+    earlier run, its transformer stays as it is and only the ``adapter`` is trained.
     """
     import torch
 
@@ -47,12 +51,12 @@ def train_nano(
     if processes > 1:
         meeting = folder / "meeting"
         meeting.unlink(missing_ok=True)
-        arguments = (folder, recipe, scenes, device, threads, processes)
+        arguments = (folder, recipe, scenes, device, adapter, base, threads, processes)
         torch.multiprocessing.spawn(_one_of_many, arguments, nprocs=processes)
         meeting.unlink(missing_ok=True)
     else:
-        _train_in(folder, recipe, scenes, device, runtime)
-    model = NanoNetwork()
+        _train_in(folder, recipe, scenes, device, adapter, base, runtime)
+    model = NanoNetwork(adapter)
     model.load_state_dict(torch.load(folder / "best.pt", weights_only=True, map_location="cpu"))
     return export(model, codec, folder)
 
@@ -67,17 +71,33 @@ def _use_threads(threads: int) -> None:
 
 
 def _one_of_many(
-    rank: int, folder: Path, recipe: Recipe, scenes: int, device: str, threads: int, processes: int
+    rank: int,
+    folder: Path,
+    recipe: Recipe,
+    scenes: int,
+    device: str,
+    adapter: AdapterConfig | None,
+    base: Path | None,
+    threads: int,
+    processes: int,
 ) -> None:
     import torch.distributed as dist
 
     _use_threads(threads)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=processes)
-    _train_in(folder, recipe, scenes, device, Runtime())
+    _train_in(folder, recipe, scenes, device, adapter, base, Runtime())
     dist.destroy_process_group()
 
 
-def _train_in(folder: Path, recipe: Recipe, scenes: int, device: str, runtime: Runtime) -> None:
+def _train_in(
+    folder: Path,
+    recipe: Recipe,
+    scenes: int,
+    device: str,
+    adapter: AdapterConfig | None,
+    base: Path | None,
+    runtime: Runtime,
+) -> None:
     """Train on the examples that are in ``folder``."""
     from pavas_core.training.batches import stack
 
@@ -85,7 +105,7 @@ def _train_in(folder: Path, recipe: Recipe, scenes: int, device: str, runtime: R
     rate_hz = codec.config.rate_hz
     data = stack(load_shards(folder / "data", scenes), rate_hz)
     held_out = stack(held_out_examples(folder / "held-out.pt", codec, JUDGED_SCENES, runtime)[:JUDGED_SCENES], rate_hz)
-    train(data, held_out, codec, folder, recipe, device=device, runtime=runtime)
+    train(data, held_out, codec, folder, recipe, adapter=adapter, base=base, device=device, runtime=runtime)
 
 
 def export(model: NanoNetwork, codec: NanoCodec, folder: Path) -> Path:
@@ -111,7 +131,7 @@ def _metadata(model: NanoNetwork, folder: Path) -> dict[str, str]:
     best: dict[str, Any] = max(notes, key=lambda note: note["score"]) if notes else {}
     topics = {
         "network": asdict(network_config()),
-        "adapter": asdict(adapter_config()),
+        "adapter": asdict(model.adapter.config),
         "runs": [json.loads(line) for line in _lines(folder / "runs.jsonl")],
         "held_out_scores": best,
         "parameters": parameter_count([model]),

@@ -1,7 +1,7 @@
 """Scenes as the shipped tracker sees them: rendered, compressed as a camera would, decoded and tracked.
 
-Its drop-outs, swapped identities and false things are real ones. A track that follows a thing bears its name, so that the
-true numbers go with it; all others are called ``false-1`` and on, and nothing is known of them.
+Its drop-outs, swapped identities and false things are real ones. A track that follows a thing bears its name, so that
+the true numbers go with it; all others are called ``false-1`` and on, and nothing is known of them.
 """
 
 from __future__ import annotations
