@@ -23,6 +23,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from pavas_core.evaluation.parity_weights import fill
 from pavas_core.models.clip_encoder import ClipEncoder
+from pavas_core.models.layers import lay_out_for_cpu
 from pavas_core.models.network import VARIANTS, FlowTransformer
 from pavas_core.models.synchformer import HOP, PREFIX, WINDOW, SyncEncoder
 from pavas_core.sampling.flow import Branch, guided_flow, integrate, seeded_noise
@@ -85,6 +86,8 @@ def sampling(options: argparse.Namespace) -> None:
     fill(ours)
     theirs = get_my_mmaudio(options.variant).eval()
     theirs.load_weights(dict(ours.state_dict()))
+    if device == "cpu":
+        lay_out_for_cpu(ours)
     ours, theirs = ours.to(device), theirs.to(device)
     length = LATENT_LENGTH[config.latent_dim]
     clip, sync, text = (

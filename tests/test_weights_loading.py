@@ -12,10 +12,12 @@ from torch import nn
 
 from pavas_core.errors import WeightsError
 from pavas_core.models import load, synchformer
+from pavas_core.models.layers import TokenConv, lies_by_taps
 from pavas_core.models.network import VARIANTS, FlowTransformer, NetworkConfig
 from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter
 from pavas_core.models.vae import VAE_VARIANTS, MelVae, VaeConfig
 from pavas_core.models.vocoder import VOCODER_VARIANTS, BigVgan, VocoderConfig
+from pavas_core.runtime import Runtime
 from pavas_core.weights.adapters import save_adapter
 from pavas_core.weights.contents import identify, role_of_names
 from pavas_core.weights.names import tensor_names
@@ -351,3 +353,30 @@ class TestAdapters:
 def test_published_variants_are_known_by_their_configuration():
     assert VAE_VARIANTS["44k"].latent_dim == VARIANTS["large_44k_v2"].latent_dim
     assert VOCODER_VARIANTS["44k"].mel_bins == VAE_VARIANTS["44k"].mel_bins
+
+
+def test_the_order_of_weights_in_memory_does_not_change_the_network(tmp_path):
+    path = network_file(tmp_path / "a.safetensors")
+    for dtype, eight_bits in ((torch.float32, False), (torch.bfloat16, False), (torch.float32, True)):
+        network = load.load_backbone(path, dtype=dtype, eight_bits=eight_bits).network
+        convolutions = [module for module in network.modules() if isinstance(module, TokenConv)]
+        assert convolutions
+        assert all(lies_by_taps(one.weight) for one in convolutions)
+        one = max(convolutions, key=lambda module: module.weight.shape[2])
+        assert one.weight.shape[2] == 7
+        tokens = torch.randn(2, 11, one.weight.shape[1], generator=torch.Generator().manual_seed(0)).to(dtype)
+        expected = torch.nn.functional.conv1d(tokens.transpose(1, 2), one.weight.to(dtype), padding=3).transpose(1, 2)
+        if one.bias is not None:
+            expected = expected + one.bias.to(dtype)
+        tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+        torch.testing.assert_close(one(tokens), expected, atol=tolerance, rtol=tolerance)
+        names = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        assert names == {
+            name: tuple(value.shape) for name, value in FlowTransformer(network.config).state_dict().items()
+        }
+
+
+def test_a_network_for_a_graphics_card_keeps_its_order(tmp_path):
+    path = network_file(tmp_path / "a.safetensors")
+    network = load.load_backbone(path, dtype=torch.float32, runtime=Runtime(device="cuda")).network
+    assert not any(lies_by_taps(module.weight) for module in network.modules() if isinstance(module, TokenConv))

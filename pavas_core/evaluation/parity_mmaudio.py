@@ -103,6 +103,7 @@ def check_tiny(path: Path, seed: int) -> Iterator[Row]:
     """A small network: conditions, inner tensors, velocities, guidance, both directions, other lengths, bfloat16."""
     import torch
 
+    from pavas_core.models.layers import lay_out_for_cpu
     from pavas_core.models.network import FlowTransformer, NetworkConfig
     from pavas_core.sampling.flow import Branch, integrate
 
@@ -148,6 +149,9 @@ def check_tiny(path: Path, seed: int) -> Iterator[Row]:
     end = golden["x1.cfg0_conditional_only"]
     prior = integrate(partial(_guided, network, [Branch(given)]), end, EULER_STEPS, start=1.0, end=0.0)
     yield from _compare(golden, {"x0.to_prior_5_steps_from_x1": prior}, NETWORK)
+    # Files are loaded like this for a CPU; the same numbers by other products.
+    lay_out_for_cpu(network)
+    yield "flow_t0.3 (laid out for the CPU)", error(network(x0, t, given), golden["flow_t0.3"]), NETWORK
     half = FlowTransformer(config).eval()
     half.load_state_dict(network.state_dict())
     half.to(torch.bfloat16)
@@ -167,12 +171,14 @@ def _guided(network: FlowTransformer, branches: Sequence[Branch], x: Tensor, t: 
 
 def check_full(path: Path, seed: int) -> Iterator[Row]:
     """One call of a network of the released size on 8 s; 4.2 GB of memory for the large ones."""
+    from pavas_core.models.layers import lay_out_for_cpu
     from pavas_core.models.network import VARIANTS, FlowTransformer
 
     golden = _load(path)
     config = VARIANTS[path.stem.removeprefix("full_")]
     network = FlowTransformer(config, device="meta").to_empty(device="cpu").eval()
     fill(network, seed=seed)
+    lay_out_for_cpu(network)
     taps = _flow_taps(network)
     x0 = golden["in.x0"]
     given = network.prepare(golden["in.clip_f"], golden["in.sync_f"], golden["in.text_f"], x0.shape[1])

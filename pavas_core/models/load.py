@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pavas_core.errors import WeightsError
 from pavas_core.models import casting, vae, vocoder
 from pavas_core.models.clip_encoder import ClipEncoder, clip_config
+from pavas_core.models.layers import lay_out_for_cpu
 from pavas_core.models.network import COMPUTED_KEYS, FlowTransformer
 from pavas_core.models.phy_adapter import PhyAdapter
 from pavas_core.models.synchformer import PREFIX as SYNC_PREFIX
@@ -87,6 +88,8 @@ def load_backbone(
     )
     if eight_bits:
         casting.store_in_eight_bits(network)
+    if runtime is None or torch.device(runtime.device).type == "cpu":
+        lay_out_for_cpu(network)
     if source is None:
         return Backbone(network, None, contents)
     module = _built(
