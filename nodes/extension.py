@@ -7,7 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .cut3r import PavasCut3rVelocity, PavasGeometryVelocity, PavasLoadCut3r
 from .detect import PavasDetectMotion
 from .generate import PavasEncodeVideo, PavasPhyAdapterEncode, PavasSampler, PavasVocode
-from .inspect_scene import PavasLoadPhysics, PavasPhysicsPreview, PavasSavePhysics
+from .inspect_scene import PavasLoadPhysics, PavasOverlayVideo, PavasPhysicsPreview, PavasSavePhysics
 from .layers import PavasMixLayers, PavasPhysicsGain, PavasSaveMarkers, PavasSaveStems
 from .mass import PavasManualMass
 from .model import PavasDownloadModels, PavasLoadModel
@@ -15,7 +15,9 @@ from .model_folders import register_folder
 from .prompt import PavasComposePrompt
 from .scene import PavasCombinePhysics, PavasPhysicsEditor
 from .segment import PavasSegmentTrack
+from .stems import PavasEncodeStems, PavasSampleStems
 from .synthesis import PavasSynthesizeImpacts
+from .takes import PavasPickTake
 from .track import PavasTrackMotion, PavasTracksToMask
 from .velocity import PavasManualVelocity, PavasPlanarVelocity
 from .video import PavasLoadVideo, PavasSaveVideo
@@ -40,6 +42,7 @@ NODES: list[type[io.ComfyNode]] = [
     PavasCombinePhysics,
     PavasPhysicsEditor,
     PavasPhysicsPreview,
+    PavasOverlayVideo,
     PavasSavePhysics,
     PavasLoadPhysics,
     PavasTracksToMask,
@@ -54,6 +57,9 @@ NODES: list[type[io.ComfyNode]] = [
     PavasComposePrompt,
     PavasSampler,
     PavasVocode,
+    PavasEncodeStems,
+    PavasSampleStems,
+    PavasPickTake,
     PavasDownloadModels,
     PavasSaveVideo,
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import InputImpl, io, ui
 
 from pavas_core.errors import PavasError
 
@@ -14,6 +14,7 @@ from .paths import files_in, fingerprint, new_output_file, readable_file
 from .wires import Scene, node_schema
 
 PHYSICS_SUFFIX = ".physics.json"
+OVERLAY_SUBFOLDER = "pavas_overlay"
 
 
 class PavasPhysicsPreview(io.ComfyNode):
@@ -62,6 +63,46 @@ class PavasPhysicsPreview(io.ComfyNode):
         shown = [*ui.PreviewImage(plot, cls=cls).values, *ui.PreviewImage(overlays, cls=cls).values]
         report = describe(scene)
         return io.NodeOutput(overlays, plot, report, ui={"images": shown, "text": (report,)})
+
+
+class PavasOverlayVideo(io.ComfyNode):
+    """The whole clip with masks, speeds and impacts drawn in, as a video to watch with its sound."""
+
+    @classmethod
+    def define_schema(cls):
+        return node_schema(
+            node_id="PavasOverlayVideo",
+            display_name="Overlay Video (PAVAS)",
+            category="PAVAS/physics",
+            description="Draws masks, speeds and impacts into every picture and shows the video with the sound.",
+            search_aliases=["draw masks", "debug video", "preview video", "annotate"],
+            is_output_node=True,
+            inputs=[
+                io.Video.Input("video", tooltip="The clip the scene belongs to."),
+                Scene.Input("scene", tooltip="The physics to draw."),
+                io.Audio.Input("audio", optional=True, tooltip="The sound to hear; without one, the clip's own."),
+            ],
+            outputs=[
+                io.Video.Output("overlay", display_name="video", tooltip="The drawn video, for Save Video."),
+            ],
+        )
+
+    @classmethod
+    @says_what_is_missing
+    def execute(cls, video, scene, audio=None):
+        import uuid
+
+        import folder_paths
+
+        from pavas_core.plots import save_overlay_video
+
+        clip = clip_of(video)
+        folder = Path(folder_paths.get_temp_directory()) / OVERLAY_SUBFOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"overlay_{uuid.uuid4().hex[:12]}.mp4"
+        save_overlay_video(clip, scene, path, audio_of(audio) if audio is not None else None, runtime=comfy_runtime())
+        shown = {"images": [ui.SavedResult(path.name, OVERLAY_SUBFOLDER, io.FolderType.temp)], "animated": (True,)}
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
 
 
 def describe(scene) -> str:

@@ -13,6 +13,7 @@ Model = io.Custom("PAVAS_MODEL")
 Features = io.Custom("PAVAS_FEATURES")
 Physics = io.Custom("PAVAS_PHYSICS")
 Vlm = io.Custom("PAVAS_VLM")
+Stems = io.Custom("PAVAS_STEMS")
 
 
 def node_schema(**fields) -> io.Schema:

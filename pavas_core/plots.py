@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +67,19 @@ def overlay_frames(clip: Clip, scene: Scene, *, count: int = 4, runtime: Runtime
     while last is not None and len(pictures) < count:
         pictures.append(draw_overlay(last.image, last.time_s, scene))
     return np.stack(pictures)
+
+
+def save_overlay_video(
+    clip: Clip, scene: Scene, path: Path, audio: Audio | None = None, *, runtime: Runtime | None = None
+) -> None:
+    """Write the clip with everything drawn into every picture; without ``audio`` with its own sound, or silence."""
+    from pavas_core.video.clip import read_audio
+    from pavas_core.video.save import save_video
+
+    sound = audio or read_audio(clip)
+    if sound is None:
+        sound = Audio(np.zeros((1, round(clip.duration_s * 48_000)), np.float32), 48_000)
+    save_video(clip, sound, path, draw=lambda image, time_s: draw_overlay(image, time_s, scene), runtime=runtime)
 
 
 def picture_times(scene: Scene, duration_s: float, count: int) -> list[float]:

@@ -230,6 +230,7 @@ def install(monkeypatch, base: Path) -> tuple[Comfy, ModuleType]:
             "folder_paths",
             get_input_directory=lambda: str(comfy.input),
             get_output_directory=lambda: str(comfy.output),
+            get_temp_directory=lambda: str(comfy.temp),
             models_dir=str(comfy.models),
             folder_names_and_paths=known_folders,
             supported_pt_extensions={".safetensors", ".pth", ".pt"},

@@ -106,7 +106,7 @@ def synthesize_impacts(
             dry *= gain / FULL_SCALE_PA
             span = slice(blow.start, blow.start + dry.size)
             direct[span] += dry
-            heard[:, span] += _pan(blow.impact.position[0], channels)[:, None] * dry
+            heard[:, span] += pan(blow.impact.position[0], channels)[:, None] * dry
             if acoustics.t60_s > 0.0:
                 levels = _tail_levels(blow.voice, acoustics, sample_rate) * gain / FULL_SCALE_PA
                 add_tail(heard[:, blow.start :], levels, tail_bank(room, sample_rate))
@@ -166,7 +166,7 @@ def _surface(floor: str) -> Material:
     return MATERIALS[key or "unknown"]
 
 
-def _pan(position: float, channels: int) -> np.ndarray:
+def pan(position: float, channels: int) -> np.ndarray:
     """Gain per channel for a horizontal place in the picture (0 left .. 1 right): constant power, half the width."""
     if channels == 1:
         return np.ones(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pavas")
 
+Draw = Callable[[np.ndarray, float], np.ndarray]
 # Lossy codecs overshoot: this leaves them room.
 CEILING_DB = -1.0
 # Ticks a second of newly encoded pictures: every common frame rate is exact or within 6 microseconds.
@@ -91,6 +92,7 @@ def save_video(
     *,
     original_gain_db: float | None = None,
     metadata: dict[str, str] | None = None,
+    draw: Draw | None = None,
     runtime: Runtime | None = None,
 ) -> SaveReport:
     """Write ``clip`` with ``audio`` as its soundtrack to ``path`` (.mp4, .m4v, .mov, .mkv or .webm).
@@ -99,7 +101,8 @@ def save_video(
     pictures are encoded only for trims, clips made from frames, and codecs or edit lists the target cannot hold. The
     first shown picture is at time 0 of the new file and the sound is cut or padded to the video's length. The clip's
     own sound is replaced, or mixed under at ``original_gain_db``. Peaks over -1 dBFS are limited and reported.
-    ``metadata`` is written as tags of the file, over those of the source. The target appears whole or not at all.
+    ``metadata`` is written as tags of the file, over those of the source. With ``draw`` every picture is what that
+    makes of it and its time in seconds, and is encoded. The target appears whole or not at all.
 
     Raises MediaError where the target is the source itself, cannot be written or is of an unknown kind, and where the
     sound is not finite or has an impossible shape.
@@ -118,9 +121,9 @@ def save_video(
     with replacing(path) as temporary:
 
         def write(copy: bool) -> None:
-            _run(_write(clip, sound, temporary, target, tags, copy), path, clip.frame_count, runtime)
+            _run(_write(clip, sound, temporary, target, tags, copy, draw), path, clip.frame_count, runtime)
 
-        copied = _can_copy(clip, target)
+        copied = draw is None and _can_copy(clip, target)
         if copied:
             try:
                 write(copy=True)
@@ -202,7 +205,7 @@ def _can_copy(clip: Clip, target: _Target) -> bool:
 
 
 def _write(
-    clip: Clip, sound: Audio, path: Path, target: _Target, tags: dict[str, str], copy: bool
+    clip: Clip, sound: Audio, path: Path, target: _Target, tags: dict[str, str], copy: bool, draw: Draw | None
 ) -> Generator[int, None, None]:
     """Write the file, giving the number of pictures written after each."""
     import av
@@ -211,7 +214,7 @@ def _write(
         f"file:{path}", "w", format=target.format, container_options=target.options, metadata_errors="replace"
     ) as output:
         output.metadata.update(tags)
-        pictures = _copied_packets(clip, output, target) if copy else _encoded_packets(clip, output, target)
+        pictures = _copied_packets(clip, output, target) if copy else _encoded_packets(clip, output, target, draw)
         next(pictures)  # adds its stream, so that the header is written with both
         stream: Any = output.add_stream(target.audio_codec, rate=sound.sample_rate)
         stream.layout = LAYOUTS[sound.waveform.shape[0]]
@@ -254,7 +257,7 @@ def _copied_packets(clip: Clip, output: OutputContainer, target: _Target) -> Ite
             yield float(packet.dts * timing.time_base), packet
 
 
-def _encoded_packets(clip: Clip, output: OutputContainer, target: _Target) -> Iterator[Any]:
+def _encoded_packets(clip: Clip, output: OutputContainer, target: _Target, draw: Draw | None = None) -> Iterator[Any]:
     """First None, once the stream is added; then (seconds, packet) of the pictures encoded at their own times."""
     import av
 
@@ -275,7 +278,8 @@ def _encoded_packets(clip: Clip, output: OutputContainer, target: _Target) -> It
         return float((packet.dts or 0) * packet.time_base), packet
 
     for frame, next_s in _with_next_time(clip):
-        picture = av.VideoFrame.from_ndarray(_even(frame.image), format="rgb24")
+        image = frame.image if draw is None else draw(frame.image, frame.time_s)
+        picture = av.VideoFrame.from_ndarray(_even(image), format="rgb24")
         picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
         picture.pts, picture.time_base = round(frame.time_s * ENCODE_TICKS), tick
         durations[picture.pts] = round(next_s * ENCODE_TICKS) - picture.pts

@@ -60,7 +60,7 @@ class Browser:
         self._socket = JsonSocket(port, "/" + page["webSocketDebuggerUrl"].split("/", 3)[3])
         self._sent = 0
 
-    def _call(self, method: str, limit_s: float = 60, **parameters: Any) -> dict[str, Any]:
+    def _call(self, method: str, limit_s: float = 240, **parameters: Any) -> dict[str, Any]:
         self._sent += 1
         self._socket.send({"id": self._sent, "method": method, "params": parameters})
         deadline = time.monotonic() + limit_s
@@ -76,7 +76,7 @@ class Browser:
         """Go to ``url``."""
         self._call("Page.navigate", url=url)
 
-    def run(self, script: str, limit_s: float = 60) -> Any:
+    def run(self, script: str, limit_s: float = 240) -> Any:
         """The JSON value of a JavaScript expression, awaited where it is a promise."""
         answer = self._call(
             "Runtime.evaluate", limit_s, expression=script, awaitPromise=True, returnByValue=True, userGesture=True
