@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 GOLDEN = Path(__file__).parent / "golden" / "node_schema.json"
+USERS_FILES = ("file", "model", "sam2", "florence")
+"""Widgets whose options are what lies in the user's folders."""
 KEPT = ("default", "min", "max", "step", "multiline", "options")
 
 
@@ -63,8 +65,8 @@ def _of_info(node: dict[str, Any]) -> dict[str, Any]:
 
 def _input(name: str, io_type: str, options: dict[str, Any], optional: bool) -> dict[str, Any]:
     kept = {key: options[key] for key in KEPT if options.get(key) is not None and options.get(key) is not False}
-    if name == "file":
-        kept.pop("options", None)  # the user's own files
+    if name in USERS_FILES:
+        kept.pop("options", None)
     return {"name": name, "type": io_type, "optional": optional, **kept}
 
 
