@@ -282,7 +282,7 @@ def test_ctrl_c_in_a_real_process(bounce, tmp_path):
 
 def test_by_module_and_by_path_from_anywhere(tmp_path):
     """Also isolated, as with an embedded Python, and through a folder with a space and other scripts in its name."""
-    place = tmp_path / "nodes ü 音"
+    place = tmp_path / "nodes ü \u97f3"
     place.mkdir()
     (place / "pavas_core").symlink_to(ROOT / "pavas_core", target_is_directory=True)
     (tmp_path / "audio.py").write_text("raise SystemExit('a file of the current folder was imported')")

@@ -52,10 +52,10 @@ def test_a_link_inside_input_may_not_lead_out(pack, tmp_path):
 def test_files_of_every_folder_are_found(pack):
     comfy, module = pack
     (comfy.input / "sub").mkdir()
-    (comfy.input / "sub" / "ü 音.mp4").write_bytes(b"x")
+    (comfy.input / "sub" / "ü \u97f3.mp4").write_bytes(b"x")
     (comfy.output / "made.mp4").write_bytes(b"x")
     find = module("paths").readable_file
-    assert find("sub/ü 音.mp4") == comfy.input.resolve() / "sub" / "ü 音.mp4"
+    assert find("sub/ü \u97f3.mp4") == comfy.input.resolve() / "sub" / "ü \u97f3.mp4"
     assert find("made.mp4 [output]") == comfy.output.resolve() / "made.mp4"
     with pytest.raises(MediaError, match=r"There is no file 'none\.mp4'"):
         find("none.mp4")

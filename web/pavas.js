@@ -82,7 +82,7 @@ async function openEditor(node) {
   );
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   dialog.append(frame);
-  document.body.append(dialog);
+  app.canvas.canvas.parentElement.append(dialog);
   dialog.showModal();
   frame.focus();
 }

@@ -45,7 +45,7 @@ def _one(name: str) -> str:
 
 
 _QUANTITY = re.compile(
-    rf"(?<![\w.])(?P<sign>[-−])?{_one('first')}"
+    rf"(?<![\w.])(?P<sign>[-\u2212])?{_one('first')}"
     rf"(?:\s*(?P<join>-|–|—|\bto\b|\band\b|±|\+/-|\+-)\s*{_one('second')})?(?![\w])",
     re.IGNORECASE,
 )

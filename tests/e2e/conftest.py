@@ -35,6 +35,11 @@ def _python(checkout: Path) -> str:
     )
 
 
+def server_python() -> str:
+    """The Python that ComfyUI runs with."""
+    return _python(_checkout())
+
+
 def _server(base: Path, folder: str) -> Iterator[ComfyServer]:
     checkout = _checkout()
     server = ComfyServer(checkout, _python(checkout), PACK, base, folder)
@@ -45,7 +50,7 @@ def _server(base: Path, folder: str) -> Iterator[ComfyServer]:
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory):
     """The running server; the pack's folder there has a space and letters outside ASCII in its name."""
-    yield from _server(tmp_path_factory.mktemp("comfy base ü"), "PAVAS Físik 音")
+    yield from _server(tmp_path_factory.mktemp("comfy base ü"), "PAVAS Físik \u97f3")
 
 
 @pytest.fixture(scope="session")
