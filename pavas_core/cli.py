@@ -12,6 +12,7 @@ from pavas_core import __version__
 from pavas_core.commands import (
     convert_cut3r,
     environment,
+    estimate,
     evaluate,
     foley,
     models,
@@ -23,7 +24,7 @@ from pavas_core.commands import (
 )
 from pavas_core.errors import PavasError
 
-COMMANDS = (foley, physics, simulate, queue, models, convert_cut3r, parity, environment, train, evaluate)
+COMMANDS = (foley, physics, estimate, simulate, queue, models, convert_cut3r, parity, environment, train, evaluate)
 EXIT_ERROR, EXIT_STOPPED = 2, 130
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements" / "core.txt"
 

@@ -29,13 +29,17 @@ def place(index: int) -> tuple[int, int]:
 
 
 def clip(hidden=range(0)):
+    return clip_from_frames(clip_frames(hidden), RATE)
+
+
+def clip_frames(hidden=range(0)):
     frames = np.full((COUNT, HEIGHT, WIDTH, 3), 90, np.uint8)
     for index in range(COUNT):
         x, y = place(index)
         if index not in hidden:
             frames[index, y : y + 10, x : x + 20] = RED
         frames[index, 70:80, 100:112] = BLUE
-    return clip_from_frames(frames, RATE)
+    return frames
 
 
 @dataclass
@@ -71,7 +75,7 @@ class ColourSegmenter:
     name, fingerprint = "colour", "colour-1"
 
     def __init__(self):
-        self.module, self.prompts, self.windows = torch.nn.Linear(1, 1), [], []
+        self.module, self.prompts, self.windows = torch.nn.PReLU(), [], []
 
     def sessions(self, images, count, runtime):
         self.windows.append(len(images))
@@ -98,7 +102,7 @@ def grounder(monkeypatch):
         return tuple(float(value) for value in found) if found else None
 
     monkeypatch.setattr(module, "ground", ground)
-    return SimpleNamespace(model=torch.nn.Linear(1, 1), fingerprint="grounder", asked=asked)
+    return SimpleNamespace(model=torch.nn.PReLU(), fingerprint="grounder", asked=asked)
 
 
 def check_red(track, seen):
@@ -120,6 +124,8 @@ def test_words_to_masks_in_windows(grounder, window):
     assert blue.visible.all()
     np.testing.assert_allclose(blue.boxes[5], [100, 70, 112, 80], atol=0.01)
     assert found.objects.objects[0].box == pytest.approx((10, 20, 30, 30))
+    assert found.starts["blue-block-1"].time_s == 0
+    assert found.starts["blue-block-1"].prompt.box == pytest.approx((100, 70, 112, 80))
 
 
 def test_a_box_in_the_middle_goes_both_ways():
@@ -130,6 +136,26 @@ def test_a_box_in_the_middle_goes_both_ways():
     ((frame, prompt),) = segmenter.prompts
     assert frame == 20
     assert prompt.box == pytest.approx((x, y, x + 20, y + 10))
+
+
+def test_a_large_clip_is_worked_through_in_small_pictures(grounder):
+    large = clip_from_frames(np.repeat(np.repeat(clip_frames(), 10, axis=1), 10, axis=2)[:4], RATE)
+    things = ObjectSet((MovingObject("red-block-1", "red block"),), large.width, large.height, large.duration_s)
+    segmenter = ColourSegmenter()
+    found = segment_track(large, things, segmenter, grounder=grounder)
+    ((_, prompt),) = segmenter.prompts
+    assert max(prompt.box) < module.LONG_SIDE
+    assert found.starts["red-block-1"].prompt.box == pytest.approx((100, 200, 300, 300), abs=8)
+    np.testing.assert_allclose(found.tracks.tracks[0].boxes[0], [100, 200, 300, 300], atol=8)
+
+    boxed = ObjectSet(
+        (MovingObject("red-block-1", "red block", box=(100, 200, 300, 300)),), *(large.width, large.height, 1)
+    )
+    segment_track(large, boxed, segmenter)
+    height, width = 461, 768
+    assert segmenter.prompts[-1][1].box == pytest.approx(
+        (100 * width / 1600, 200 * height / 960, 300 * width / 1600, 300 * height / 960), rel=0.01
+    )
 
 
 def test_it_is_looked_for_until_it_shows(grounder):

@@ -53,6 +53,8 @@ class Segmented:
 
     tracks: TrackSet
     objects: ObjectSet
+    starts: Mapping[str, TimedPrompt] = field(default_factory=dict)
+    """What each object was first marked by, in pixels of the clip; empty where the tracks were stored."""
 
 
 @dataclass
@@ -62,6 +64,8 @@ class _Object:
     thing: MovingObject
     maker: TrackMaker
     given: TimedPrompt | None
+    start: TimedPrompt | None = None
+    """Where its words were first found, in pixels of the clip."""
     seed: np.ndarray | None = None
     """Mask in the last picture of the window before."""
     found: bool = False
@@ -140,7 +144,8 @@ def segment_track(
     )  # fmt: skip
     if cache is not None:
         cache.put_physics(key, tracks)
-    return _merged(tracks, objects)
+    starts = {one.thing.id: start for one in known if (start := one.given or one.start) is not None}
+    return replace(_merged(tracks, objects), starts=starts)
 
 
 def _follow(
@@ -171,7 +176,10 @@ def _follow(
             first = 0 if not one.found else window.new
             wanted[number] = max(first, _place(window, one.thing.time_s))
     for again in (False, True):
-        starts |= _look(window, wanted, known, grounder, again, runtime)
+        found = _look(window, wanted, known, grounder, again, runtime)
+        for number, (place, prompt) in found.items():
+            known[number].start = known[number].start or _in_clip(window, place, prompt, clip)
+        starts |= found
         if starts:
             ends |= _propagate(window, starts, known, segmenter, total, runtime)
         starts, wanted = {}, {}
@@ -321,6 +329,15 @@ def _scaled(prompt: Prompt, clip: Clip, shape: tuple[int, ...]) -> Prompt:
         prompt.labels,
         mask,
     )
+
+
+def _in_clip(window: _Window, place: int, prompt: Prompt, clip: Clip) -> TimedPrompt:
+    """The prompt of one of the window's pictures, which holds a box, in pixels of the clip."""
+    assert prompt.box is not None
+    height, width = window.frames[place].image.shape[:2]
+    x0, y0, x1, y1 = prompt.box
+    sx, sy = clip.width / width, clip.height / height
+    return TimedPrompt(_at(window, place), Prompt(box=(x0 * sx, y0 * sy, x1 * sx, y1 * sy)))
 
 
 def _place(window: _Window, time_s: float) -> int:

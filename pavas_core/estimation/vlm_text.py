@@ -137,9 +137,24 @@ def parse_masses(text: str, objects: ObjectSet, *, source: str = "text") -> Mass
     Objects the answer makes up are left out with a warning. Raises AnswerError where an object of ours has no mass, one
     has two different ones, or a mass is impossible or lies outside its own range.
     """
-    things = objects.objects
-    if not things:
+    if not objects.objects:
         return MassSet({})
+    found, strange = read_masses(text, objects, source=source)
+    missing = [thing.id for thing in objects.objects if thing.id not in found.masses]
+    if missing:
+        more = f" (it speaks of {', '.join(strange[:4])} instead)" if strange else ""
+        raise AnswerError(f"The answer gives no mass for {', '.join(missing)}{more}.")
+    if strange:
+        log.warning("The answer also gives masses of %s, which no object is called: not used.", ", ".join(strange[:6]))
+    return found
+
+
+def read_masses(text: str, objects: ObjectSet, *, source: str = "text") -> tuple[MassSet, list[str]]:
+    """The masses that ``text`` gives of ``objects``, and what else it gives masses of.
+
+    Raises AnswerError where it gives an object two different masses, or an impossible one.
+    """
+    things = objects.objects
     masses: dict[str, Mass] = {}
     materials: dict[str, str] = {}
     strange: list[str] = []
@@ -159,13 +174,7 @@ def parse_masses(text: str, objects: ObjectSet, *, source: str = "text") -> Mass
         material = _material(_words(_get(entry, MATERIAL_KEYS)), "") if isinstance(entry, dict) else "unknown"
         if material != "unknown" and thing.material == "unknown":
             materials[thing.id] = material
-    missing = [thing.id for thing in things if thing.id not in masses]
-    if missing:
-        more = f" (it speaks of {', '.join(strange[:4])} instead)" if strange else ""
-        raise AnswerError(f"The answer gives no mass for {', '.join(missing)}{more}.")
-    if strange:
-        log.warning("The answer also gives masses of %s, which no object is called: not used.", ", ".join(strange[:6]))
-    return MassSet(masses, materials)
+    return MassSet(masses, materials), strange
 
 
 def ask(answer: Callable[[str | None, str | None], str], parse: Callable[[str], Any], what: str) -> tuple[Any, str]:
@@ -241,11 +250,16 @@ def _entries(value: Value) -> list[Any] | None:
                 return _entries(Value(inner, value.cut))
         if _get(found, NAME_KEYS) is not None:
             return [found]
-        if found and all(isinstance(one, dict) for one in found.values()):
+        if found and all(_is_flat(one) for one in found.values()):
             return [{"object": key} | one for key, one in found.items()]
         return None
     entries = [{"object": one} if isinstance(one, str) else one for one in found]
     return entries if all(isinstance(one, dict) for one in entries) else None
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether this may be what an answer says of one thing."""
+    return isinstance(value, dict) and bool(value) and not any(isinstance(one, dict) for one in value.values())
 
 
 def _bullets(text: str) -> list[str]:
@@ -313,7 +327,10 @@ def _sentences(text: str, objects: ObjectSet) -> Iterable[tuple[str, str]]:
         bare = plain
         for thing in named:
             bare = re.sub(re.escape(thing.id), " ", bare, flags=re.IGNORECASE)
-        quantities = find_masses_kg(bare) if len(named) == 1 else []
+        try:
+            quantities = find_masses_kg(bare) if len(named) == 1 else []
+        except PhysicsError as error:
+            raise AnswerError(str(error)) from None
         if len(set(quantities)) == 1:
             yield named[0].id, bare.strip()
 
