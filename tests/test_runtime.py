@@ -6,14 +6,14 @@ import importlib
 
 import pytest
 import torch
-from torch import nn
+from torch.nn import Linear
 
 from pavas_core.errors import PavasError
 from pavas_core.runtime import Runtime
 from tests import comfy_double
 
 
-class Recorder(nn.Linear):
+class Recorder(Linear):
     """Says where it was sent, without going."""
 
     def __init__(self):
@@ -41,13 +41,13 @@ def test_a_module_comes_back_after_an_error():
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
 def test_a_full_device_is_said_in_one_sentence(error):
-    with pytest.raises(PavasError, match="memory of cpu is full: ") as said, Runtime().resident(nn.Linear(2, 2)):
+    with pytest.raises(PavasError, match="memory of cpu is full: ") as said, Runtime().resident(Linear(2, 2)):
         raise error
     assert str(said.value).count(". ") == 0
 
 
 def test_other_errors_pass_as_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), Runtime().resident(nn.Linear(2, 2)):
+    with pytest.raises(RuntimeError, match="shapes"), Runtime().resident(Linear(2, 2)):
         raise RuntimeError("shapes")
 
 
@@ -67,7 +67,7 @@ def host(monkeypatch, tmp_path):
 
 def test_comfyui_loads_modules_and_keeps_one_handle_each(host):
     comfy, module = host
-    network = nn.Linear(2, 2)
+    network = Linear(2, 2)
     for _ in range(2):
         with module.comfy_runtime().resident(network):
             pass

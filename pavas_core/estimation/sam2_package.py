@@ -174,10 +174,11 @@ class _PackageSession:
     @contextlib.contextmanager
     def _computing(self) -> Iterator[None]:
         import torch
+        from torch import autocast
 
         self._state["cached_features"] = self._shared.get("features", {})
         half = self._dtype != torch.float32 and torch.device(self._runtime.device).type == "cuda"
-        with torch.inference_mode(), torch.autocast("cuda", self._dtype) if half else contextlib.nullcontext():
+        with torch.inference_mode(), autocast("cuda", self._dtype) if half else contextlib.nullcontext():
             yield
         self._shared["features"] = self._state["cached_features"]
 

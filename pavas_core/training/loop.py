@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import adapter_config, network_config
@@ -175,7 +175,7 @@ def train(
         t, noise = t.to(device), noise.to(device)
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, recipe)
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
+        with autocast(torch.device(device).type, torch.bfloat16):
             loss = flow_loss(model, given, t, noise)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
