@@ -8,6 +8,7 @@ import pytest
 from pavas_core.audio import Audio
 from pavas_core.evaluation import heard
 from pavas_core.evaluation.proof import Row, _slope_ratio, rows_of
+from pavas_core.evaluation.proof_tasks import onset_counts
 from pavas_core.evaluation.statistics import Figure, bootstrap, correlation, mean, pooled_f1, share, spearman
 
 RATE = 16000
@@ -26,6 +27,14 @@ def tone(times_s: list[float], decay_per_s: float = 30.0, hz: float = 800.0, gai
 def test_audible_impacts_rise_and_stand_apart() -> None:
     sound = tone([0.5, 1.0])
     assert heard.audible(sound, [0.5, 0.55, 1.0, 1.5], -60.0).tolist() == [0.5, 1.0]
+
+
+def test_masked_impacts_are_neither_hits_nor_false() -> None:
+    sound = tone([0.5, 1.0, 1.5])
+    assert onset_counts(sound, np.array([0.5, 1.0, 1.5]), [0.5, 1.0, 1.5]) == (3, 3, 3)
+    assert onset_counts(sound, np.array([0.5, 1.0]), [0.5, 1.0, 1.5]) == (2, 2, 2)
+    assert onset_counts(sound, np.array([0.5, 1.0]), [0.5, 1.0]) == (2, 2, 3)
+    assert onset_counts(sound, np.array([0.5, 0.8]), [0.5, 0.8]) == (1, 2, 3)
 
 
 def test_level_is_that_of_the_signal() -> None:

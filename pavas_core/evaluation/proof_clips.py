@@ -17,7 +17,6 @@ from pavas_core.training.faults import with_faults
 
 FIRST_SEED = 20_000
 """Clips of the proof: never trained on, nor is anything chosen by them."""
-STEPS = 8
 QUIET_ROOM_DB = ROOM_TONE_DB + 14.0
 """Level of a 30 ms stretch below which room tone and nothing else is heard."""
 
@@ -70,7 +69,7 @@ def made(
     features: Features | None = None,
 ) -> list[Audio]:
     """The network's sound of a clip under the physics of ``scene``, or with no physics."""
-    from pavas_core.models.nano import CFG_STRENGTH
+    from pavas_core.models.nano import CFG_STRENGTH, STEPS
     from pavas_core.sampling.generate import generate
     from pavas_core.sampling.physics import encode_physics
     from pavas_core.sampling.vocode import vocode

@@ -60,13 +60,13 @@ def generate(
 ) -> Tensor:
     """Unnormalised latents float32 (takes, L, C) on the CPU.
 
-    Take k has the noise of ``seed + k``, drawn on the CPU. Sounds longer than the network was trained on are made in
-    overlapping windows whose velocities are averaged at every step, so that neighbours agree on what they share.
-    Below 1, ``cfg_strength`` is not used and the negative prompt neither. ``physics_strength`` scales what physics
-    changes (0: as if unknown). With ``physics_cfg``, prompt and clip are guided by ``cfg_strength`` without physics,
-    and the step from no physics to the physics given is taken ``physics_cfg`` times; where None is given, as often as
-    the model says of itself, if it does. Raises PavasError for features or physics of another model and for impossible
-    numbers.
+    Take k has the noise of ``seed + k``, drawn on the CPU, which a model may temper (``NanoModel.tempered``). Sounds
+    longer than the network was trained on are made in overlapping windows whose velocities are averaged at every step,
+    so that neighbours agree on what they share. Below 1, ``cfg_strength`` is not used and the negative prompt neither.
+    ``physics_strength`` scales what physics changes (0: as if unknown). With ``physics_cfg``, prompt and clip are
+    guided by ``cfg_strength`` without physics, and the step from no physics to the physics given is taken
+    ``physics_cfg`` times; where None is given, as often as the model says of itself, if it does. Raises PavasError for
+    features or physics of another model and for impossible numbers.
     """
     _check(model, features, physics, steps, takes)
     physics_cfg = getattr(model, "physics_cfg", None) if physics_cfg is None else physics_cfg
@@ -78,6 +78,8 @@ def generate(
     negative_text = _text(model, negative_prompt, runtime) if cfg_strength >= 1 else None
     modules = (network,) if physics is None or model.adapter is None else (network, model.adapter)
     noise = torch.cat([seeded_noise(seed + take, (1, length, network.config.latent_dim)) for take in range(takes)])
+    if hasattr(model, "tempered"):
+        noise = model.tempered(noise)
     with torch.inference_mode(), runtime.resident(*modules):
         branches = [
             _branches(
