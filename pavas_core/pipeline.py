@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pavas_core.errors import PavasError, PhysicsError
@@ -13,6 +14,7 @@ from pavas_core.physics.types import MovingObject, ObjectSet, Scene
 from pavas_core.runtime import Runtime
 
 if TYPE_CHECKING:
+    from pavas_core.audio import Audio
     from pavas_core.synthesis.engine import Synthesis
     from pavas_core.video.clip import Clip
 
@@ -50,6 +52,22 @@ class SoundOptions:
     sample_rate: int = 48000
     channels: int = 2
     gain_db: float = 0.0
+
+
+@dataclass(frozen=True)
+class PublishedOptions:
+    """Which published network makes the sound, and how."""
+
+    model: str = ""
+    """A file, its name in the models' folders or a name of the catalogue; empty = the first network found."""
+    adapter: str = ""
+    """File of a Phy-Adapter; empty = the one in the network's file, if any."""
+    precision: str = "auto"
+    device: str = ""
+    """Empty = the best there is."""
+    negative_prompt: str | None = None
+    """None = the usual one."""
+    steps: int = 25
 
 
 def estimate_scene(clip: Clip, options: PhysicsOptions | None = None, runtime: Runtime | None = None) -> Scene:
@@ -116,17 +134,12 @@ def foley_nano(
 
     Raises PavasError for options that only the modal engine has.
     """
-    import numpy as np
-
-    from pavas_core.audio import Audio
     from pavas_core.models import nano
     from pavas_core.sampling.generate import generate
     from pavas_core.sampling.physics import encode_physics
     from pavas_core.sampling.vocode import vocode
-    from pavas_core.synthesis.engine import Synthesis
     from pavas_core.synthesis.materials import words_to_material
     from pavas_core.synthesis.prompt import parse_prompt
-    from pavas_core.video.soundtrack import resample
 
     options, runtime = options or SoundOptions(), runtime or Runtime()
     if options.takes < 1:
@@ -148,12 +161,81 @@ def foley_nano(
         runtime=runtime,
     )
     sounds = vocode(model, latent, features.duration_s, output_gain_db=options.gain_db, runtime=runtime)
-    takes = []
-    for sound in sounds:
-        heard = resample(sound, options.sample_rate)
-        wave = np.repeat(heard.waveform, options.channels, axis=0)
-        takes.append(Synthesis(Audio(wave, options.sample_rate), {}))
-    return takes
+    return [_as_asked(sound, options) for sound in sounds]
+
+
+def foley_published(
+    clip: Clip,
+    scene: Scene,
+    prompt: str,
+    weights: PublishedOptions,
+    options: SoundOptions | None = None,
+    runtime: Runtime | None = None,
+) -> list[Synthesis]:
+    """The sound that a published network makes of ``clip``, one take per seed; ``scene`` steers it by an adapter.
+
+    Raises WeightsError for files that are missing or do not fit, PavasError for options that only the modal engine has.
+    """
+    from pavas_core.models.published import load_published
+    from pavas_core.sampling.generate import NEGATIVE_PROMPT, generate
+    from pavas_core.sampling.physics import encode_physics
+    from pavas_core.sampling.vocode import vocode
+    from pavas_core.weights.companions import network_named
+    from pavas_core.weights.folders import default_folders, usable_files
+
+    options, runtime = options or SoundOptions(), runtime or Runtime()
+    if options.takes < 1:
+        raise PavasError(f"{options.takes} takes cannot be made: ask for 1 or more.")
+    if options.room != "small":
+        raise PavasError("A published network makes its own room: leave --room out, or use --engine modal.")
+    runtime = replace(runtime, device=weights.device or best_device())
+    folders = default_folders()
+    files = usable_files(folders)
+    model = load_published(
+        network_named(weights.model, files, folders),
+        adapter=Path(weights.adapter) if weights.adapter else None,
+        precision=weights.precision,
+        files=files,
+        folders=folders,
+        runtime=runtime,
+    )
+    for line in model.summary.splitlines():
+        log.info("%s", line)
+    features = model.encode_video(clip, scene.tracks, runtime=runtime)
+    latent = generate(
+        model,
+        features,
+        encode_physics(model, features, scene, runtime=runtime) if model.adapter is not None else None,
+        prompt=prompt,
+        negative_prompt=NEGATIVE_PROMPT if weights.negative_prompt is None else weights.negative_prompt,
+        seed=options.seed,
+        steps=weights.steps,
+        takes=options.takes,
+        runtime=runtime,
+    )
+    sounds = vocode(model, latent, features.duration_s, output_gain_db=options.gain_db, runtime=runtime)
+    return [_as_asked(sound, options) for sound in sounds]
+
+
+def best_device() -> str:
+    """The fastest kind of device that torch finds here."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _as_asked(sound: Audio, options: SoundOptions) -> Synthesis:
+    """A network's mono sound in the asked rate and channels."""
+    import numpy as np
+
+    from pavas_core.audio import Audio
+    from pavas_core.synthesis.engine import Synthesis
+    from pavas_core.video.soundtrack import resample
+
+    heard = resample(sound, options.sample_rate)
+    return Synthesis(Audio(np.repeat(heard.waveform, options.channels, axis=0), options.sample_rate), {})
 
 
 def named_by_prompt(objects: ObjectSet, prompt: str) -> ObjectSet:

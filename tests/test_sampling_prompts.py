@@ -42,6 +42,9 @@ def test_nothing_is_said_twice_and_nothing_of_nothing():
     ball = things()[0]
     assert compose_prompt([ball, replace(ball, id="ball-2")]) == "ball"
     assert compose_prompt([]) == ""
+    assert compose_prompt([ball, replace(ball, id="object-1", name="object")]) == "ball"
+    bouncing = [make_impact("a", "object-1")]
+    assert compose_prompt([replace(ball, id="object-1", name="object")], bouncing) == "object bouncing on wood"
     assert compose_prompt([replace(ball, name="steel ball", material="steel")]) == "steel ball"
 
 

@@ -12,7 +12,7 @@ from pavas_core import __version__
 from pavas_core.commands.clip_options import add_clip, add_physics, physics_options
 from pavas_core.commands.console import make_folder, print_files, progress, report
 from pavas_core.errors import MediaError, PavasError
-from pavas_core.runtime import Runtime
+from pavas_core.runtime import PRECISIONS, Runtime
 
 if TYPE_CHECKING:
     from pavas_core.pipeline import PhysicsOptions, SoundOptions
@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "-o", "--output", type=Path, metavar="OUT", help="video (.mp4 .mov .mkv .webm) or sound (.wav .flac) to write"
     )
     add_physics(foley)
-    foley.add_argument("--engine", choices=["modal", "nano"], default="modal", help="what makes the sound")
+    foley.add_argument("--engine", choices=["modal", "nano", "published"], default="modal", help="what makes the sound")
     foley.add_argument("--floor", default="", metavar="WORDS", help="what is hit where nothing else says, as: wood")
     foley.add_argument("--room", default="small", help="dry, small or large")
     foley.add_argument(
@@ -44,12 +44,24 @@ def add(commands: argparse._SubParsersAction) -> None:
     foley.add_argument("--sample-rate", type=int, default=48000, metavar="HZ")
     foley.add_argument("--mono", action="store_true", help="one channel instead of two")
     foley.add_argument("--float", action="store_true", help="32-bit floats instead of 24-bit integers in a .wav")
+    published = foley.add_argument_group("published networks (--engine published)")
+    published.add_argument(
+        "--model", default="", metavar="NAME", help="file, or a name that `models list` knows; default: the first here"
+    )
+    published.add_argument(
+        "--adapter", default="", metavar="FILE", help="Phy-Adapter; without one physics is not heard"
+    )
+    published.add_argument("--negative-prompt", metavar="TEXT", help='not to be heard; default: "speech, voice, music"')
+    published.add_argument("--steps", type=int, default=25, metavar="N", help="from noise to sound")
+    published.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
+    published.add_argument("--device", default="", metavar="NAME", help="cpu, cuda or mps; default: the best there is")
     foley.set_defaults(command=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
     from pavas_core.physics.serialise import save_scene
-    from pavas_core.pipeline import SoundOptions, estimate_scene, foley, foley_nano
+    from pavas_core.pipeline import PublishedOptions, SoundOptions, estimate_scene, foley, foley_nano, foley_published
+    from pavas_core.sampling.prompts import compose_prompt
     from pavas_core.synthesis.room import find_room
     from pavas_core.video.clip import open_clip
     from pavas_core.video.save import refuse_source
@@ -67,18 +79,28 @@ def _run(options: argparse.Namespace) -> None:
         channels=1 if options.mono else 2,
         gain_db=options.gain,
     )
+    weights = PublishedOptions(
+        options.model, options.adapter, options.precision, options.device, options.negative_prompt, options.steps
+    )
     clip = open_clip(options.clip, options.start_s, options.duration_s)
     refuse_source(clip, output)
     with progress() as runtime:
         scene = estimate_scene(clip, physics, runtime)
+        prompt = options.prompt
         if options.engine == "nano":
             takes = foley_nano(clip, scene, options.prompt, sound, runtime)
+        elif options.engine == "published":
+            prompt = prompt or compose_prompt([body.object for body in scene.bodies], scene.impacts)
+            print(f"Prompt (another one by --prompt): {prompt or 'empty'}\n", flush=True)
+            takes = foley_published(clip, scene, prompt, weights, sound, runtime)
         else:
             takes = foley(scene, options.prompt, sound, runtime)
         written = []
         for number, take in enumerate(takes):
             target = output.with_name(f"{output.stem}_take{number + 1}{output.suffix}") if len(takes) > 1 else output
             settings = _settings(options.clip, options.engine, physics, sound, number)
+            if options.engine == "published":
+                settings["published"] = {**asdict(weights), "prompt": prompt}
             written += _write_take(clip, take, target, options, settings, runtime)
         if options.physics_json is not None:
             make_folder(options.physics_json.parent)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pavas_core.physics.names import NAMELESS
+
 if TYPE_CHECKING:
     from pavas_core.physics.types import Impact, MovingObject
 
@@ -52,7 +54,8 @@ def _phrase(thing: MovingObject, impacts: Sequence[Impact], names: dict[str, str
         words.append(doing)
         if other and contact != "catch":
             words += [preposition, other]
-    return " ".join(word for word in words if word).replace("_", " ")
+    phrase = " ".join(word for word in words if word).replace("_", " ")
+    return "" if phrase == NAMELESS else phrase
 
 
 def _met(impact: Impact, names: dict[str, str]) -> str:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pavas_core.errors import WeightsError
-from pavas_core.weights.catalogue import missing
+from pavas_core.weights.catalogue import entry, missing
 from pavas_core.weights.contents import ROLES, Contents, identify
 from pavas_core.weights.folders import Found, of_role
 from pavas_core.weights.reading import read_shapes
 
+DEFAULT_NETWORK = "large_44k_v2"
 COMPANION_ROLES = ("vae", "vocoder", "clip", "synchformer")
 
 
@@ -31,6 +32,24 @@ class Companions:
 def contents_of(path: Path) -> Contents:
     """What a file holds, from its tensors' names and shapes alone. Raises WeightsError."""
     return identify(read_shapes(path).shapes, path.name)
+
+
+def network_named(name: str, files: Sequence[Found], folders: Sequence[Path]) -> Path:
+    """The network of that path, name in the folders or name in the catalogue; the first one there for no name.
+
+    Raises WeightsError, with the command that gets it, where it is not there.
+    """
+    if name and Path(name).is_file():
+        return Path(name)
+    networks = of_role(files, "network")
+    for found in networks:
+        if not name or found.name == name:
+            return found.path
+    known = entry(name or DEFAULT_NETWORK)
+    for found in networks:
+        if found.path.name == known.file:
+            return found.path
+    raise missing("network", known.variant, f"The network {known.id}", folders)
 
 
 def choose(
