@@ -23,10 +23,14 @@ OUT_OF_MEMORY = (
 )
 
 
+SAYINGS_OF_FULL_MEMORY = ("out of memory", "can't allocate memory", "bad allocation", "could not create a primitive")
+"""The last is oneDNN's, which computes on the CPU and says no more."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch says that a device's memory is full; devices differ in how they say it."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(words in text for words in SAYINGS_OF_FULL_MEMORY)
 
 
 def _no_progress(stage: str, done: int, total: int) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import socket
 import struct
 import subprocess
@@ -14,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,13 @@ class JsonSocket:
         self._socket.close()
 
 
+def _without_roots_rights() -> list[str]:
+    """Started as root, a server could write what is read-only; users' servers cannot."""
+    if getattr(os, "geteuid", lambda: 1)() or not shutil.which("setpriv"):
+        return []
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+
+
 class ComfyServer:
     """A ComfyUI of its own, with the pack linked in as ``folder`` and its other folders below ``base``."""
 
@@ -153,6 +162,7 @@ class ComfyServer:
         self.log_path = base / "server.log"
         self._log = self.log_path.open("ab")
         self._command = [
+            *_without_roots_rights(),
             python,
             "main.py",
             "--cpu",
@@ -179,6 +189,11 @@ class ComfyServer:
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         )
         self._wait_until_ready()
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
 
     def kill(self) -> None:
         """Stop the server at once, as a crash does."""
@@ -238,8 +253,16 @@ class ComfyServer:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
 
-    def run(self, prompt: dict[str, Any], *, interrupt_at: str | None = None) -> Run:
+    def run(
+        self,
+        prompt: dict[str, Any],
+        *,
+        interrupt_at: str | None = None,
+        when: dict[str, Callable[[], Any]] | None = None,
+    ) -> Run:
         """Queue ``prompt`` and follow it to its end; press Cancel when node ``interrupt_at`` reports progress.
+
+        ``when`` holds what else to do at a node's first progress, by node id.
 
         ``seconds`` is the time from the start, or from the cancel, to the end.
         """
@@ -249,14 +272,16 @@ class ComfyServer:
             status, reply = self.post("/prompt", {"prompt": prompt, "client_id": client_id, "prompt_id": prompt_id})
             if status != 200 or reply["node_errors"]:
                 raise AssertionError(f"ComfyUI refused the graph: {json.dumps(reply)[:2000]}")
-            run = self._follow(events, Run(prompt_id), interrupt_at)
+            run = self._follow(events, Run(prompt_id), interrupt_at, when or {})
         finally:
             events.close()
         history = self.get(f"/history/{prompt_id}")
         run.outputs = history.get(prompt_id, {}).get("outputs", {})
         return run
 
-    def _follow(self, events: JsonSocket, run: Run, interrupt_at: str | None) -> Run:
+    def _follow(
+        self, events: JsonSocket, run: Run, interrupt_at: str | None, when: dict[str, Callable[[], Any]]
+    ) -> Run:
         began = time.monotonic()
         while True:
             event = events.receive(RUN_LIMIT_S)
@@ -268,6 +293,8 @@ class ComfyServer:
             if kind == "execution_cached":
                 run.cached |= set(data["nodes"])
             elif kind == "progress":
+                if data["node"] in when and data["node"] not in run.progress:
+                    when[data["node"]]()
                 run.progress.add(data["node"])
                 if data["node"] == interrupt_at:
                     interrupt_at = None
