@@ -9,6 +9,8 @@ from pathlib import Path
 from pavas_core.errors import MediaError
 
 EXAMPLE_PREFIX = "[example] "
+MAX_NAME_BYTES = 180
+"""Of the 255 that file systems allow; the rest is for the number, the ending and the name while it is written."""
 EXAMPLES = Path(__file__).resolve().parent.parent / "workflows" / "clips"
 
 
@@ -72,6 +74,11 @@ def new_output_file(prefix: str, suffix: str, width: int = 0, height: int = 0) -
     _inside(output, cleaned)
     if not Path(cleaned).name:
         raise MediaError("The filename_prefix is empty: give a name such as pavas/video.")
+    long = next((part for part in Path(cleaned).parts if len(part.encode()) > MAX_NAME_BYTES), None)
+    if long:
+        raise MediaError(
+            f"{long[:40]}... is too long for a file name: give at most {MAX_NAME_BYTES} letters (fewer outside ASCII)."
+        )
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(cleaned, str(output), width, height)
     path = Path(folder) / f"{name}_{counter:05}_{suffix}"
     while path.exists():
@@ -81,6 +88,8 @@ def new_output_file(prefix: str, suffix: str, width: int = 0, height: int = 0) -
 
 
 def _inside(root: Path, relative: str) -> Path:
+    if "\0" in relative:
+        raise MediaError(f"{relative!r} is no file name: leave out the zero character.")
     path = (root / relative).resolve()
     if not path.is_relative_to(root.resolve()):
         raise MediaError(f"{relative!r} leads out of the folder {root.name!r}: use a name inside it.")

@@ -76,7 +76,9 @@ def test_fingerprint_follows_size_and_time_of_change(pack):
     assert not any(str(comfy.input) in one for one in seen), "fingerprints are stored in saved files"
 
 
-@pytest.mark.parametrize("prefix", ["../up", "/tmp/pavas-abs", "a/../../b", "", "   "])
+@pytest.mark.parametrize(
+    "prefix", ["../up", "/tmp/pavas-abs", "a/../../b", "", "   ", "a/" + "l" * 300, "\u97f3" * 100, "a\0b"]
+)
 def test_output_names_stay_inside_the_output_folder(pack, prefix):
     _, module = pack
     with pytest.raises(MediaError):

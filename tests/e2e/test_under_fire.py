@@ -100,15 +100,15 @@ def test_a_clip_deleted_during_the_run_is_told(comfy, quick_start):
 @pytest.mark.parametrize("save", ["PavasSaveVideo", "PavasSaveStems", "PavasSavePhysics", "PavasSaveMarkers"])
 def test_a_read_only_output_folder_is_told(comfy, quick_start, save):
     editor, sound = quick_start.node("PavasPhysicsEditor"), quick_start.node("PavasSynthesizeImpacts")
-    prefix = f"locked/{save}"
+    prefix = f"locked {save}/name"
     if save == "PavasSaveVideo":
         quick_start.inputs(save)["filename_prefix"] = prefix
     else:
         del quick_start[quick_start.node("PavasSaveVideo")]
         inputs = {"audio": [sound, 1], "names": [sound, 2], "format": "wav 24 bit"} if "Stems" in save else {}
         quick_start.add(save, **(inputs or {"scene": [editor, 0]}), filename_prefix=prefix)
-    folder = comfy.base / "output" / "locked"
-    folder.mkdir(exist_ok=True)
+    folder = comfy.base / "output" / f"locked {save}"
+    folder.mkdir()
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
         run = comfy.run(quick_start)
