@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,10 @@ def test_every_node_has_a_help_page_that_names_its_inputs(nodes):
         for socket in (*schema.inputs, *schema.outputs):
             shown = socket.options.get("display_name", socket.id)
             assert f"`{shown}`" in text, f"{page.name} does not explain {shown}"
+        pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+        assert pictures, f"{page.name} has no picture"
+        for picture in pictures:
+            assert (page.parent / picture).is_file(), f"{page.name} shows {picture}, which is not there"
 
 
 def test_loading_the_pack_imports_nothing_heavy(tmp_path):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
+from pathlib import Path
 
 from tests import node_schema
+
+WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 
 
 def test_object_info_equals_the_golden_file(comfy):
@@ -26,12 +29,20 @@ def fetch(comfy, path: str) -> bytes:
         return reply.read()
 
 
-def test_help_pages_are_served(comfy_web):
+def test_help_pages_are_served_with_their_pictures(comfy_web):
+    base = f"/extensions/{comfy_web.folder}/docs"
     for node_id in json.loads(node_schema.GOLDEN.read_text()):
-        assert fetch(comfy_web, f"/extensions/{comfy_web.folder}/docs/{node_id}.md").startswith(b"# ")
+        page = fetch(comfy_web, f"{base}/{node_id}.md").decode()
+        assert page.startswith("# ")
+        pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page)
+        assert pictures, node_id
+        for picture in pictures:
+            assert fetch(comfy_web, f"{base}/{picture}").startswith(b"\xff\xd8"), picture
 
 
 def test_templates_are_listed_with_pictures(comfy_web):
-    assert comfy_web.get("/workflow_templates")[comfy_web.folder] == ["quick_start"]
-    assert fetch(comfy_web, f"/api/workflow_templates/{comfy_web.folder}/quick_start.json").startswith(b"{")
-    assert fetch(comfy_web, f"/api/workflow_templates/{comfy_web.folder}/quick_start.jpg").startswith(b"\xff\xd8")
+    names = {path.stem for path in WORKFLOWS.glob("*.json")}
+    assert set(comfy_web.get("/workflow_templates")[comfy_web.folder]) == names
+    for name in names:
+        assert fetch(comfy_web, f"/api/workflow_templates/{comfy_web.folder}/{name}.json").startswith(b"{")
+        assert fetch(comfy_web, f"/api/workflow_templates/{comfy_web.folder}/{name}.jpg").startswith(b"\xff\xd8")
