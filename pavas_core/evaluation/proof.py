@@ -41,12 +41,12 @@ class Size:
     swaps: int = 16
     materials: int = 6
     seeds: int = 5
-    pixels: int = 8
+    pixels: int = 40
     tries: int = 12
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
 
 
-FULL = Size(clips=1200, sweeps=20, edits=80, swaps=60, materials=20, seeds=20, pixels=80)
+FULL = Size(clips=1200, sweeps=20, edits=80, swaps=60, materials=20, seeds=20, pixels=200)
 
 
 def sized(clips: int) -> Size:

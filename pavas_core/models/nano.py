@@ -37,7 +37,7 @@ training is judged by)."""
 
 
 LOUDNESS_CHANCE = 0.2
-LOUDNESS_LIFT = 0.22
+LOUDNESS_LIFT = 0.14
 """Of the noise in the latent channels that carry loudness this share is kept, and so much is added to the first: a
 scene shall be as loud with every seed, and as loud as its mean, not its median (chosen on the same scenes)."""
 LOUDNESS_CHANNELS = 3
