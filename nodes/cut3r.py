@@ -12,9 +12,11 @@ from pavas_core.runtime import PRECISIONS
 
 from . import model_folders
 from .convert import clip_of, comfy_images
+from .estimator_models import result_cache
 from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
 from .paths import fingerprint
 from .velocity import known_sizes, time_scale_input
+from .vlm import cache_input
 from .wires import Objects, Tracks, Velocity, node_schema
 
 Cut3r = io.Custom("PAVAS_CUT3R")
@@ -163,6 +165,7 @@ class PavasCut3rVelocity(io.ComfyNode):
                 Tracks.Input("tracks", tooltip="Where each object is at every moment, with masks."),
                 Cut3r.Input("cut3r", tooltip="From Load CUT3R."),
                 *_choices(),
+                cache_input(),
                 _objects_input(),
             ],
             outputs=[
@@ -176,15 +179,29 @@ class PavasCut3rVelocity(io.ComfyNode):
     @classmethod
     @says_what_is_missing
     @survives_full_memory
-    def execute(cls, video, tracks, cut3r, scale, known_size, time_scale, method, objects=None):
-        from pavas_core.estimation.cut3r import DepthPreview, reconstruct
+    def execute(cls, video, tracks, cut3r, scale, known_size, time_scale, method, cache="use", objects=None):
+        from pavas_core.estimation.cut3r_velocity import cut3r_velocity
+        from pavas_core.estimation.stage_cost import cost_of
 
-        runtime, preview = comfy_runtime(), DepthPreview(PREVIEWS)
-        made = preview.watch(reconstruct(clip_of(video), tracks.times_s, cut3r, runtime=runtime))
-        found = _measure(made, tracks, objects, scale, known_size, time_scale, method, runtime)
+        runtime = comfy_runtime()
+        with cost_of("velocity", runtime.device) as cost:
+            found, depth = cut3r_velocity(
+                clip_of(video),
+                tracks,
+                cut3r,
+                objects,
+                scale=scale,
+                known_size_m=known_sizes(known_size),
+                time_scale=time_scale,
+                method=method,
+                previews=PREVIEWS,
+                cache=result_cache(cache),
+                renew=cache == "renew",
+                runtime=runtime,
+            )
         report = "\n".join(found.notes)
-        say_on_node(cls, report)
-        return io.NodeOutput(found, comfy_images(preview.pictures()), report)
+        say_on_node(cls, f"{report}\n{cost}")
+        return io.NodeOutput(found, comfy_images(depth), report)
 
 
 def _measure(made, tracks, objects, scale, known_size, time_scale, method, runtime):

@@ -126,6 +126,7 @@ class Comfy:
     """Lines shown on nodes' faces."""
     models: Path = Path()
     """ComfyUI's models folder."""
+    user: Path = Path()
 
 
 class ModelPatcher:
@@ -141,7 +142,7 @@ class Interrupted(BaseException):
 
 def install(monkeypatch, base: Path) -> tuple[Comfy, ModuleType]:
     """Put the double into ``sys.modules`` and load the pack as ComfyUI would: (handles, ``nodes.extension``)."""
-    comfy = Comfy(base / "input", base / "output", base / "temp", models=base / "models")
+    comfy = Comfy(base / "input", base / "output", base / "temp", models=base / "models", user=base / "user")
     for folder in (comfy.input, comfy.output, comfy.temp, comfy.models):
         folder.mkdir(parents=True)
 
@@ -231,6 +232,7 @@ def install(monkeypatch, base: Path) -> tuple[Comfy, ModuleType]:
             get_input_directory=lambda: str(comfy.input),
             get_output_directory=lambda: str(comfy.output),
             get_temp_directory=lambda: str(comfy.temp),
+            get_user_directory=lambda: str(comfy.user),
             models_dir=str(comfy.models),
             folder_names_and_paths=known_folders,
             supported_pt_extensions={".safetensors", ".pth", ".pt"},

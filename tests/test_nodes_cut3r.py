@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,7 +94,8 @@ def test_from_file_and_clip_to_velocity(pack, checkpoint):
     assert depth.shape == (8, 224, 224, 3)
     assert 0 <= depth.min() < depth.max() <= 1
     assert report.startswith("box-1: metres from CUT3R as it stands, 20 % standard error")
-    assert comfy.said[-1] == report
+    assert comfy.said[-1].startswith(f"{report}\nvelocity: ")
+    assert "GiB at most" in comfy.said[-1]
     assert comfy.loaded == [model.network]
     assert {(index, COUNT) for index in range(COUNT)} <= set(comfy.progress)
     literal = module.PavasCut3rVelocity.execute(
@@ -101,6 +103,34 @@ def test_from_file_and_clip_to_velocity(pack, checkpoint):
     ).args[0]
     assert literal.velocities[0].scale_source == "known_size"
     assert literal.velocities[0].size_m == pytest.approx(0.5)
+
+
+def test_velocities_are_kept_by_what_they_were_made_of(pack, checkpoint):
+    comfy, module = pack
+    (model,) = module.PavasLoadCut3r.execute("tiny.pth", "fp32").args
+    video, tracks = clip_with_tracks()
+    first, depth, report = module.PavasCut3rVelocity.execute(video, tracks, model, **DEFAULTS, cache="use").args
+
+    def loads(tracks=tracks, **changes):
+        comfy.loaded.clear()
+        given = DEFAULTS | {"cache": "use"} | changes
+        again = module.PavasCut3rVelocity.execute(video, tracks, model, **given).args
+        return len(comfy.loaded), again
+
+    ran, (again, same_depth, same_report) = loads()
+    assert ran == 0
+    assert (again.velocities[0].speed_mps == first.velocities[0].speed_mps).all()
+    assert torch.equal(depth, same_depth)
+    assert report == same_report
+    assert loads(cache="renew")[0] == 1
+    assert loads(scale="reconstruction")[0] == 1
+    assert loads(known_size="box-1 = 0.5")[0] == 1
+    moved = replace(tracks, tracks=(replace(tracks.tracks[0], boxes=tracks.tracks[0].boxes + 1),))
+    assert loads(tracks=moved)[0] == 1
+    assert loads(cache="off")[0] == 1
+    assert loads(cache="clear all")[0] == 1
+    results = comfy.user / "pavas" / "results"
+    assert len(list(results.glob("*.result"))) == 1
 
 
 def test_cancelling_interrupts(pack, checkpoint):

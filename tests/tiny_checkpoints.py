@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 CHAT_TEMPLATE = (
@@ -251,3 +252,23 @@ def save_sam2_official(path: Path, seed: int = 0, version: str = "sam2.1") -> Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model": model.state_dict()}, path)
     return path
+
+
+VLM_SAYS = (
+    '[{"object": "orange ball", "action": "bounces", "material": "rubber", '
+    '"mass_kg": 0.6, "low_kg": 0.5, "high_kg": 0.7}]'
+)
+FLORENCE_SAYS = "orange ball<loc_5><loc_130><loc_105><loc_310>"
+"""Where the ball of the example clip is in its first picture."""
+
+
+def save_estimators(models: Path) -> None:
+    """What the full physics template loads, apart from CUT3R, in ComfyUI's folders below ``models``."""
+    save_qwen(models / "VLM" / "tiny-vlm", "qwen3_vl", says=VLM_SAYS)
+    save_florence(models / "florence2" / "tiny-florence", says=FLORENCE_SAYS)
+    save_sam2_transformers(models / "sam2" / "tiny-sam2", seed=3)
+
+
+if __name__ == "__main__":
+    # Written by the Python that will read them: what version 5 of transformers writes, version 4 cannot read.
+    save_estimators(Path(sys.argv[1]))

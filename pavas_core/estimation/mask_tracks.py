@@ -9,6 +9,7 @@ import numpy as np
 
 from pavas_core.errors import PhysicsError
 from pavas_core.estimation import camera
+from pavas_core.estimation.result_cache import key_of
 from pavas_core.physics.masks import fitted_size, pack_masks, unpack_mask
 from pavas_core.physics.types import MASK_LONG_SIDE, ObjectSet, PackedMasks, Track, TrackSet
 from pavas_core.runtime import Runtime
@@ -106,6 +107,15 @@ def frames_of(clip: Clip, long_side: int) -> Iterator[Frame]:
     from pavas_core.video.clip import iter_frames
 
     return iter_frames(clip, rate=MAX_RATE if clip.frame_rate > 1.02 * MAX_RATE else None, long_side=long_side)
+
+
+def key_of_pictures(clip: Clip, runtime: Runtime) -> str:
+    """One key for what the analysed frames show, when they show it, and their size."""
+    pictures = []
+    for frame in frames_of(clip, 256):
+        runtime.check_cancelled()
+        pictures.append(key_of(frame.time_s, frame.image))
+    return key_of(float(clip.width), float(clip.height), *pictures)
 
 
 def tracks_of_masks(

@@ -30,6 +30,7 @@ SUFFIX = ".result"
 MAX_BYTES = 512 * 1024**2
 _TEXT = "text.txt"
 _PHYSICS = "physics.json"
+_PICTURES = "pictures.npy"
 _Value = TypeVar("_Value", "TrackSet", "VelocitySet")
 
 
@@ -94,8 +95,13 @@ class ResultCache:
             log.warning("A stored result cannot be used and is made again (%s).", error)
             return None
 
-    def put_physics(self, key: str, value: TrackSet | VelocitySet) -> None:
-        """Store tracks or velocities under ``key``."""
+    def pictures(self, key: str) -> np.ndarray | None:
+        """The pictures that were stored beside the physics under ``key``, uint8 [N, H, W, 3], or None."""
+        files = self._read(key)
+        return None if files is None or _PICTURES not in files else np.load(io.BytesIO(files[_PICTURES]))
+
+    def put_physics(self, key: str, value: TrackSet | VelocitySet, pictures: np.ndarray | None = None) -> None:
+        """Store tracks or velocities under ``key``, with pictures of how they were made."""
         from pavas_core.physics.serialise import save_physics
 
         try:
@@ -105,6 +111,10 @@ class ResultCache:
         except (OSError, PavasError) as error:
             log.warning("A result could not be stored (%s).", error)
             return
+        if pictures is not None:
+            packed = io.BytesIO()
+            np.save(packed, pictures, allow_pickle=False)
+            files[_PICTURES] = packed.getvalue()
         self._write(key, files)
 
     def clear(self) -> int:

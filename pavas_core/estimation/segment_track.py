@@ -15,7 +15,7 @@ import numpy as np
 
 from pavas_core.errors import MediaError, PavasError
 from pavas_core.estimation.grounding import Box, Grounder, ground
-from pavas_core.estimation.mask_tracks import CameraPoses, TrackMaker, doubles, frames_of
+from pavas_core.estimation.mask_tracks import CameraPoses, TrackMaker, doubles, frames_of, key_of_pictures
 from pavas_core.estimation.result_cache import ResultCache, key_of
 from pavas_core.estimation.sam2 import Prompt, Segmenter, Session
 from pavas_core.physics.types import MovingObject, ObjectSet, Track, TrackSet
@@ -404,15 +404,11 @@ def _key(
 ) -> str:
     """One key for the pictures' content and everything else the tracks depend on."""
     parts: list[str | float | np.ndarray | None] = [segmenter.fingerprint, grounder.fingerprint if grounder else None]
-    parts += [float(window), float(clip.width), float(clip.height)]
+    parts.append(float(window))
     for thing in objects.objects:
         prompt = given[thing.id]
         parts += [thing.id, thing.name, thing.time_s]
         if prompt is not None:
             own = prompt.prompt
             parts += [prompt.time_s, repr(own.box), repr(own.points), repr(own.labels), own.mask]
-    pictures = []
-    for frame in frames_of(clip, 256):
-        runtime.check_cancelled()
-        pictures.append(key_of(frame.time_s, frame.image))
-    return key_of(*parts, *pictures)
+    return key_of(*parts, key_of_pictures(clip, runtime))

@@ -162,7 +162,7 @@ def read_masses(text: str, objects: ObjectSet, *, source: str = "text") -> tuple
     for name, entry in _mass_entries(text, objects):
         thing = _thing_of(name, things, masses, taken)
         if thing is None:
-            strange.append(name)
+            strange.append(_plain(name)[:MAX_NAME])
             continue
         mass = _mass(entry, thing, source)
         earlier = masses.get(thing.id)
@@ -413,7 +413,12 @@ def _get(entry: Any, keys: Sequence[str]) -> Any:
 def _words(value: Any) -> str:
     if isinstance(value, list):
         value = ", ".join(str(one) for one in value if isinstance(one, str))
-    return " ".join(str(value).split()) if isinstance(value, (str, int, float)) else ""
+    return _plain(str(value)) if isinstance(value, (str, int, float)) else ""
+
+
+def _plain(text: str) -> str:
+    """``text`` on one line, without what cannot be shown."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _material(words: str, name: str) -> str:
@@ -436,5 +441,5 @@ def _seconds(value: Any, duration_s: float) -> float:
 
 
 def _shown(text: str, length: int) -> str:
-    text = " ".join(text.split())
+    text = _plain(text)
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -27,6 +27,7 @@ def graph(comfy, quick_start) -> Graph:
         known_size="",
         time_scale=1.0,
         method="robust",
+        cache="off",
     )
     quick_start.inputs("PavasCombinePhysics")["velocity"] = [quick_start.node("PavasCut3rVelocity"), 0]
     quick_start.add("PreviewImage", images=[quick_start.node("PavasCut3rVelocity"), 1])
