@@ -129,7 +129,7 @@ class PavasLoadModel(io.ComfyNode):
             named=named,
             runtime=comfy_runtime(),
         )
-        say_on_node(cls, "" if model.adapter is not None else NO_ADAPTER)
+        say_on_node(cls, model.summary)
         return io.NodeOutput(model, model.summary)
 
 

@@ -63,8 +63,10 @@ def test_loading_says_what_was_found_and_that_physics_is_not_heard(pack):
     write_encoder_stubs(comfy.models / "pavas")
     model, summary = module("model").PavasLoadModel.execute(file="one.safetensors", **AUTO).args
     assert model.sample_rate == 16000
-    assert "vae: two.pth" in summary
-    assert comfy.said == ["No trained Phy-Adapter: mass and speed do not change this model's sound."]
+    for line in ("vae: two.pth", "vocoder: three.pt", "clip: four.safetensors", "synchformer: five.safetensors"):
+        assert line in summary.splitlines()
+    assert "Phy-Adapter: none; mass and speed do not change the sound" in summary.splitlines()
+    assert comfy.said == [summary]
 
 
 def test_a_model_that_is_not_there_is_told_with_its_command(pack):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 import pytest
 import torch
-from torch.nn import Linear
+from torch.nn import Linear, Sequential
 
 from pavas_core.errors import PavasError
 from pavas_core.runtime import Runtime
@@ -73,6 +74,27 @@ def test_comfyui_loads_modules_and_keeps_one_handle_each(host):
             pass
     assert comfy.loaded == [network, network]
     assert network._comfy_patcher.model is network
+
+
+def test_comfyui_streams_its_own_layers_and_loads_a_librarys_network_whole(host, monkeypatch):
+    _, module = host
+    loads = []
+    kinds = sys.modules["comfy.model_patcher"]
+    core = type("CoreModelPatcher", (kinds.ModelPatcher,), {})
+    monkeypatch.setattr(kinds, "CoreModelPatcher", core, raising=False)
+    monkeypatch.setattr(
+        sys.modules["comfy.model_management"],
+        "load_models_gpu",
+        lambda patchers, **options: loads.append(([type(one).__name__ for one in patchers], options)),
+    )
+    streamed, whole = Sequential(Linear(2, 2)), Linear(2, 2)
+    streamed[0].comfy_cast_weights = True
+    with module.comfy_runtime().resident(whole, streamed, activation_bytes=7):
+        pass
+    assert loads == [
+        (["CoreModelPatcher"], {"memory_required": 7}),
+        (["ModelPatcher"], {"memory_required": 7, "force_full_load": True}),
+    ]
 
 
 def test_a_full_device_is_emptied_once_and_then_said(host):
