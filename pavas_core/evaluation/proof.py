@@ -41,7 +41,7 @@ class Size:
     swaps: int = 16
     materials: int = 6
     seeds: int = 5
-    pixels: int = 40
+    pixels: int = 24
     tries: int = 12
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
 

@@ -32,12 +32,17 @@ class ProofClip:
     prompt: str
 
 
+def proof_sim(seed: int, kind: str | None = None) -> SimulatedClip:
+    """The scene of a seed."""
+    return simulate(seed, kind=kind, width=128, height=72, frame_rate=25.0, duration_s=WINDOW_S, mask_long_side=128)
+
+
 def proof_clip(seed: int, kind: str | None = None) -> ProofClip:
     """The clip of a seed, tracked with the faults of a tracker."""
     from pavas_core.models.nano import features_of
     from pavas_core.models.nano_visual import look, see
 
-    sim = simulate(seed, kind=kind, width=128, height=72, frame_rate=25.0, duration_s=WINDOW_S, mask_long_side=128)
+    sim = proof_sim(seed, kind)
     tracks = sim.scene.tracks
     assert tracks is not None
     measured = with_faults(tracks, np.random.default_rng([seed, 12]))

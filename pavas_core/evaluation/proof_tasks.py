@@ -21,6 +21,7 @@ from pavas_core.evaluation.proof_clips import (
     made_of,
     prompt_of,
     proof_clip,
+    proof_sim,
     through_codec,
     truth,
     with_another,
@@ -150,10 +151,10 @@ def _dump(folder: Path, name: str, sounds: dict[str, Audio]) -> None:
 
 def sweep_task(seed: int, contact: str, dump: str = "") -> dict[str, Any] | None:
     """Levels and brightness over masses and speeds, of the network and of re-simulated truth; None without contact."""
+    if not _mostly(proof_sim(seed).scene, contact):
+        return None
     model, runtime = the_model(), Runtime()
     clip = proof_clip(seed)
-    if not _mostly(clip.sim.scene, contact):
-        return None
     result: dict[str, Any] = {"seed": seed, "contact": contact}
     for name, factors in (("mass", MASS_FACTORS), ("speed", SPEED_FACTORS)):
         rows = []
@@ -226,11 +227,11 @@ def _free_time(scene: Scene) -> float | None:
 
 def swap_task(seed: int, dump: str = "") -> dict[str, Any] | None:
     """Two objects' masses swapped; None where the truth's order of loudness does not flip either."""
+    if len(proof_sim(seed).scene.bodies) != 2:
+        return None
     model, runtime = the_model(), Runtime()
     clip = proof_clip(seed)
     bodies = clip.sim.scene.bodies
-    if len(bodies) != 2:
-        return None
     kilograms = [body.mass.mass_kg for body in bodies]
     ratio = kilograms[1] / kilograms[0]
     swapped = counterfactual(clip.sim, {bodies[0].object.id: ratio, bodies[1].object.id: 1 / ratio}).scene
