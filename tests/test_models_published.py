@@ -253,7 +253,7 @@ class TestEncoding:
         (sound,) = vocode(model, latent, seen.duration_s, runtime=Runtime())
         assert sound.waveform.shape == (1, round(1.25 * 16000))
 
-    @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp8"])
+    @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "fp8"])
     def test_a_fresh_adapter_is_the_network_alone_bit_for_bit(self, model, clip, precision):
         folder = model.companions.vae.parent
         torch.manual_seed(0)
