@@ -18,6 +18,8 @@ _LIGHT_SHARPNESS = 0.22
 _LIGHT_STEP = 9.0
 """Per cent by which the ratio to the background may change from one pixel to the next in mere light."""
 _SOLID_AREA = 60
+_DISC_ROUNDNESS = 0.975
+_DISC_ASPECT = 1.4
 _PART_GRADIENTS = (18, 40)
 _PART_ROUNDNESS = 0.9
 _PART_ASPECT = 1.45
@@ -123,7 +125,9 @@ def long_background(canvas: Canvas) -> Background:
     middle = len(chosen) // 2
     image = np.partition(stack, middle, axis=0)[middle]
     image = _clean_plate(canvas, image)
-    deviation = np.stack([_difference(s, image) for s in stack])
+    # Light that drifts over the whole picture is taken out of every frame later on: it is no shimmer of a pixel.
+    lit = [_match_light(one, image, canvas.valid[i], backwards=True) for one, i in zip(images, chosen, strict=True)]
+    deviation = np.stack([_difference(one, image) for one in lit])
     spread = np.partition(deviation, middle, axis=0)[middle]
     known = None
     if canvas.moving:
@@ -430,7 +434,7 @@ def _describe(
     # A line as thin as a string is no shadow, nor is the dark edge of a thing.
     shade &= region
     shadow = float(shade.sum()) / float(region.sum())
-    if 0.0 < shadow < 0.85 and region.sum() > 30:
+    if 0.0 < shadow < 0.85 and region.sum() > 30 and not _is_disc(region):
         core = cv2.morphologyEx((region & ~shade).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         count, _, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
         if count > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 0.2 * region.sum():
@@ -479,15 +483,26 @@ def measure(
         border = bool((inside[y0:y1, x0:x1] == 0).any()) and _touches(near, inside, x, y)
         border = border or x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
     # Second moments give the ellipse of the same inertia; its area against the region's own tells a disc.
-    dx, dy = cols + 0.5 + x - cx, rows + 0.5 + y - cy
+    roundness, aspect = _shape(cols + 0.5 + x - cx, rows + 0.5 + y - cy)
+    return Detection(
+        x, y, region, (cx, cy), total, colour, full, float(fast[y : y + h, x : x + w][region].mean()), shadow, border,
+        roundness, aspect,
+    )  # fmt: skip
+
+
+def _shape(dx: np.ndarray, dy: np.ndarray) -> tuple[float, float]:
+    """Roundness and aspect of the pixels at these offsets from their centre."""
     sxx, syy, sxy = float((dx * dx).mean()) + 1 / 12, float((dy * dy).mean()) + 1 / 12, float((dx * dy).mean())
     half, radius = (sxx + syy) / 2, float(np.hypot((sxx - syy) / 2, sxy))
     major, minor = np.sqrt(half + radius), np.sqrt(max(half - radius, 1e-3))
-    roundness = min(1.0, area / (4.0 * np.pi * major * minor))
-    return Detection(
-        x, y, region, (cx, cy), total, colour, full, float(fast[y : y + h, x : x + w][region].mean()), shadow, border,
-        float(roundness), float(major / minor),
-    )  # fmt: skip
+    return float(min(1.0, len(dx) / (4.0 * np.pi * major * minor))), float(major / minor)
+
+
+def _is_disc(region: np.ndarray) -> bool:
+    """Whether a region is one round thing, whose dark side is no shadow: a thing and its shadow are no disc."""
+    rows, cols = np.nonzero(region)
+    roundness, aspect = _shape(cols - cols.mean(), rows - rows.mean())
+    return roundness > _DISC_ROUNDNESS and aspect < _DISC_ASPECT
 
 
 def _touches(near: np.ndarray, inside: np.ndarray, x: int, y: int) -> bool:
