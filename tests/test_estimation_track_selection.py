@@ -100,6 +100,15 @@ def test_a_short_hard_stroke_counts_beside_a_far_going_ball() -> None:
     assert sorted(body.first.trail for body in found) == [0, 1]
 
 
+def test_what_comes_once_and_rests_counts_beside_a_far_going_ball() -> None:
+    places = [20.0 + 12 * i for i in range(8)] + [104.0] * 90
+    came = [sighting(i, x, 100, 700, GREEN, 1, roundness=0.7, flow=(12.0, 0.0)) for i, x in enumerate(places)]
+    assert len(select([rolling(), trail(1, came)], RATE, 8)) == 2
+    # What was always there, and only trembles, does not.
+    still = [sighting(i, 104 + i % 2, 100, 700, GREEN, 1, roundness=0.7) for i in range(98)]
+    assert len(select([rolling(), trail(1, still)], RATE, 8)) == 1
+
+
 def test_three_sightings_in_a_line_are_a_shot() -> None:
     shot = [sighting(i, 30 + 90 * i, 100 + 5 * i, 500) for i in range(3)]
     assert len(select([trail(0, shot)], 15.0, 8)) == 1

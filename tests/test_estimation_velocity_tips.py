@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pavas_core.estimation.tips import end_velocity
+from pavas_core.estimation.tips import end_path, end_velocity
+from pavas_core.estimation.velocity import planar_velocity
 from pavas_core.physics.masks import pack_masks
 from pavas_core.physics.types import TrackSet
 from tests.planar_tracks import make_track, make_tracks
@@ -60,3 +61,28 @@ def test_what_is_not_long_has_no_end() -> None:
     assert end_velocity(tracks.tracks[0], tracks, CONTACT_S, interval) is None
     outside = len(tracks.times_s) - 2
     assert end_velocity(_tracks(10.0).tracks[0], tracks, CONTACT_S, outside) is None
+
+
+@pytest.mark.parametrize("camera_px", [0.0, 4.0])
+def test_the_far_end_of_a_stick_is_followed(camera_px: float) -> None:
+    tracks = _tracks(10.0, camera_px)
+    path, length = end_path(tracks.tracks[0], tracks)
+    angles = _angle(tracks.times_s)
+    truth = np.stack([200 + LENGTH_PX * np.cos(angles), 180 + LENGTH_PX * np.sin(angles)], axis=1)
+    seen = np.isfinite(length)
+    assert seen.sum() >= 12
+    assert np.median(np.hypot(*(path - truth)[seen].T)) < 10.0
+    # The ends are means over the last twentieth.
+    assert np.abs(length[(angles > -0.5) & (angles < 0.5)] - LENGTH_PX).max() < 0.06 * LENGTH_PX
+    assert not np.isfinite(end_path(_tracks(200.0).tracks[0], tracks)[0]).any()
+
+
+def test_a_blow_that_flow_loses_is_seen_by_the_end() -> None:
+    tracks = _tracks(10.0)
+    lost = replace(tracks.tracks[0], flow_px_s=np.zeros((len(tracks.times_s) - 1, 2), np.float32))
+    tracks = replace(tracks, tracks=(lost,))
+    breaks = planar_velocity(tracks, metres_per_px=0.002).velocities[0].breaks
+    blows = [b for b in breaks if b.confidence >= 0.5]
+    assert [round(b.time_s, 1) for b in blows] == [CONTACT_S]
+    assert abs(blows[0].time_s - CONTACT_S) < 0.02
+    assert np.hypot(*blows[0].pre_mps[:2]) == pytest.approx(9.0 * LENGTH_PX * 0.002, rel=0.15)

@@ -57,9 +57,12 @@ class Body:
         """How much of the clip's motion this carries."""
         return float(self.extent * np.sqrt(len(self.observations) * self.side))
 
-    def presence(self) -> float:
-        """How much of the picture moves with this, and how far; a few times its own size is far enough."""
-        return float(min(self.extent, 4.0 * self.side) * self.side)
+    def presence(self, way: float | None = None) -> float:
+        """How much of the picture moves with this, and how far; a few times its own size is far enough.
+
+        ``way`` (pixels) counts instead of ``extent``, which is small where a thing comes once and then rests.
+        """
+        return float(min(self.extent if way is None else way, 4.0 * self.side) * self.side)
 
 
 def _mismatch(observations: list[Observation]) -> float:

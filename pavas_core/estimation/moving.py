@@ -18,7 +18,7 @@ def moves(body: Body, frame_rate: float) -> bool:
         return False
     if body.area < 12 and (body.extent < 12 or count < 6):
         return False
-    if body.extent >= max(4.0, 0.6 * body.side) and _run(body) >= max(4.0, 0.4 * body.side):
+    if body.extent >= max(4.0, 0.6 * body.side) and furthest_run(body) >= max(4.0, 0.4 * body.side):
         return True
     # A large body partly out of the picture keeps its centroid; its pixels still flow.
     run = _flow_run(body)
@@ -27,12 +27,12 @@ def moves(body: Body, frame_rate: float) -> bool:
         return False
     if cut:
         return body.extent >= max(3.0, 0.1 * body.side)
-    return body.extent >= max(3.0, 0.3 * body.side) and _run(body) >= 0.15 * body.side
+    return body.extent >= max(3.0, 0.3 * body.side) and furthest_run(body) >= 0.15 * body.side
 
 
 def stirs(body: Body) -> bool:
     """A fragment that moves at all, not a spot that shimmers or a thing at rest."""
-    return _run(body) >= max(2.5, 0.15 * body.side) or _flow_run(body) > max(4.0, 0.2 * body.side)
+    return furthest_run(body) >= max(2.5, 0.15 * body.side) or _flow_run(body) > max(4.0, 0.2 * body.side)
 
 
 def _flow_run(body: Body) -> float:
@@ -48,7 +48,7 @@ def _flow_run(body: Body) -> float:
     return best
 
 
-def _run(body: Body) -> float:
+def furthest_run(body: Body) -> float:
     """Furthest way, pixels, over sightings whose steps keep on in one direction; jumps and jitter have none.
 
     Slow bodies are looked at with longer steps, which must then be as long as their noise.

@@ -8,7 +8,7 @@ from pavas_core.estimation.bodies import Body, boxes_of
 from pavas_core.estimation.gathering import gather
 from pavas_core.estimation.joining import cut, join, merge_twins
 from pavas_core.estimation.linking import Trail
-from pavas_core.estimation.moving import moves, stirs
+from pavas_core.estimation.moving import furthest_run, moves, stirs
 
 _PROMINENCE = 0.17
 _ROUND_PROMINENCE = 0.3
@@ -41,13 +41,14 @@ def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
 
 
 def _prominent(bodies: list[Body]) -> list[Body]:
-    """Those that matter beside the most prominent: a small round thing that goes far does."""
+    """Those that matter beside the most prominent: a small round thing that goes far does, and what came and rests."""
     most = max((b.presence() for b in bodies), default=0.0)
     furthest = max((b.weight() for b in bodies), default=0.0)
     return [
         b
         for b in bodies
         if b.presence() >= _PROMINENCE * most
+        or b.presence(furthest_run(b)) >= 2.0 * _PROMINENCE * most
         or (b.round and b.presence() >= 0.3 * _PROMINENCE * most and b.weight() >= _ROUND_PROMINENCE * furthest)
     ]
 

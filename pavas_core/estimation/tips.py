@@ -16,6 +16,7 @@ from pavas_core.physics.types import Track, TrackSet
 _LONG = 4.0
 """Ratio of the outline's two variances from which its direction is sure."""
 _LEAST_PIXELS = 20
+_MOST_PIXELS = 1500
 _MOST_GROWTH = 2.5
 """Of the outline: it is thinner where the tool is a blur."""
 _MOST_TURN = 1.2
@@ -23,7 +24,7 @@ _MOST_TURN = 1.2
 _LEAST_LEFT = 0.3
 """Share of the speed seen after a contact that is not put down to lifting."""
 _END = 0.95
-"""Quantile of the speeds over the outline that is its end's."""
+"""Quantile of the speeds over the outline, or of the places along it, that is its end's."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class _Outline:
     """Centre and direction (radians, either end) of an outline, in pixels of the first frame."""
 
     points: np.ndarray
+    pixels: int
     centre: np.ndarray
     angle: float
 
@@ -49,7 +51,7 @@ def end_velocity(track: Track, tracks: TrackSet, time_s: float, interval: int) -
     if any(one is None for one in outlines):
         return None
     first, start, landed, last = (one for one in outlines if one is not None)
-    sizes = [len(one.points) for one in (first, start, landed, last)]
+    sizes = [one.pixels for one in (first, start, landed, last)]
     turns = [_turn(a, b) for a, b in ((first, start), (start, landed), (landed, last))]
     if max(sizes) > _MOST_GROWTH * min(sizes) or max(abs(turn) for turn in turns) > _MOST_TURN:
         return None
@@ -71,12 +73,50 @@ def end_velocity(track: Track, tracks: TrackSet, time_s: float, interval: int) -
     return moved[end].mean(axis=0) / seconds[interval - 1], went
 
 
+def end_path(track: Track, tracks: TrackSet) -> tuple[np.ndarray, np.ndarray]:
+    """Where the far end of a long outline is, float64 [L, 2], and how long the outline is, float64 [L].
+
+    Both in pixels of the first frame, NaN where no long outline is seen. Of the two ends the one that travels further
+    over a run of frames is the far one: the other is held.
+    """
+    path, length = np.full((len(tracks.times_s), 2), np.nan), np.full(len(tracks.times_s), np.nan)
+    if track.masks is None:
+        return path, length
+    run: list[tuple[int, np.ndarray]] = []
+    for frame in [*np.flatnonzero(track.visible), len(path) + 1]:
+        outline = _outline(track, tracks, frame) if frame < len(path) else None
+        if run and (outline is None or frame != run[-1][0] + 1):
+            ends = np.array([both for _, both in run])
+            far = int(np.abs(np.diff(ends, axis=0)).sum(axis=(0, 2)).argmax())
+            frames = [number for number, _ in run]
+            path[frames] = ends[:, far]
+            length[frames] = np.hypot(*(ends[:, 1] - ends[:, 0]).T)
+            run = []
+        if outline is not None:
+            run.append((frame, _ends(outline, run[-1][1] if run else None)))
+    return path, length
+
+
+def _ends(outline: _Outline, before: np.ndarray | None) -> np.ndarray:
+    """Both ends [2, 2] of an outline, in the order of those ``before`` [2, 2]."""
+    along = (outline.points - outline.centre) @ [np.cos(outline.angle), np.sin(outline.angle)]
+    last = along >= np.quantile(along, _END)
+    first = along <= np.quantile(along, 1.0 - _END)
+    ends = np.array([outline.points[first].mean(axis=0), outline.points[last].mean(axis=0)])
+    if before is not None and np.hypot(*(ends[::-1] - before).T).sum() < np.hypot(*(ends - before).T).sum():
+        ends = ends[::-1]
+    return ends
+
+
 def _outline(track: Track, tracks: TrackSet, frame: int) -> _Outline | None:
     assert track.masks is not None
     mask = unpack_mask(track.masks, frame)
     rows, columns = np.nonzero(mask)
     if len(rows) < _LEAST_PIXELS:
         return None
+    pixels = len(rows)
+    thin = max(1, pixels // _MOST_PIXELS)
+    rows, columns = rows[::thin], columns[::thin]
     scale = np.array([tracks.width / mask.shape[1], tracks.height / mask.shape[0]])
     points = (np.stack([columns, rows], axis=1) + 0.5) * scale
     if tracks.camera is not None:
@@ -84,7 +124,7 @@ def _outline(track: Track, tracks: TrackSet, frame: int) -> _Outline | None:
     variances, axes = np.linalg.eigh(np.cov(points.T))
     if variances[1] < _LONG * max(float(variances[0]), 1e-9):
         return None
-    return _Outline(points, points.mean(axis=0), float(np.arctan2(axes[1, 1], axes[0, 1])))
+    return _Outline(points, pixels, points.mean(axis=0), float(np.arctan2(axes[1, 1], axes[0, 1])))
 
 
 def _travel(before: _Outline, after: _Outline, arm: np.ndarray) -> np.ndarray:

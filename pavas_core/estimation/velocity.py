@@ -13,7 +13,7 @@ from pavas_core.estimation.breaks import CutPath, cut_at_kinks, hit_confidence, 
 from pavas_core.estimation.centres import whole_centres
 from pavas_core.estimation.fits import Kink
 from pavas_core.estimation.scale import Flight, Scale
-from pavas_core.estimation.tips import end_velocity
+from pavas_core.estimation.tips import end_path, end_velocity
 from pavas_core.physics.names import find_objects
 from pavas_core.physics.types import (
     GRAVITY_MPS2,
@@ -42,6 +42,11 @@ _FOLLOWS = 0.5
 _RIGID = 0.05
 """Of the speed of a blow: flow that differs less from the centre's motion says nothing more than the centre does."""
 _SAME_AREA = 3.0
+_SAME_LENGTH = 1.5
+_BEYOND_FLOW = 0.05
+"""Picture widths from one frame to the next beyond which optical flow loses the end of a tool."""
+_CARRIED = 0.35
+"""Of the speed of a tool's end: a rod that swings about its other end carries its centre along at half of it."""
 _BEYOND_NOISE = 8.0
 """Of the centre from one frame to the next, standard errors of a place."""
 _DOWNWARD = 0.3
@@ -256,6 +261,7 @@ def _breaks(motion: _Motion, tracks: TrackSet, factor: float, free: bool) -> lis
     for blow in find_blows(tracks.times_s, motion.flow, tracks.width):
         if not motion.reliable or _follows(motion, tracks, blow):
             blows += [blow] if all(abs(blow.time_s - b.time_s) >= near_s for b in blows) else []
+    blows += [b for b in _blows_of_end(motion, tracks) if all(abs(b.time_s - o.time_s) >= near_s for o in blows)]
     for blow in blows:
         near = [k for k in breaks if abs(k.time_s - blow.time_s) < near_s]
         if not (motion.reliable and any(k.confidence >= _SURE for k in near)):
@@ -277,11 +283,32 @@ def _blows_of_centre(motion: _Motion, tracks: TrackSet) -> list[Blow]:
         i, speed = blow.interval, float(np.hypot(*blow.before))
         if speed < _BEYOND_NOISE * noise:
             continue
-        area = motion.track.area_px[max(0, i - 1) : i + 3]
         flow = float(motion.flow[i - 1] @ blow.before) / speed**2
-        if area.max() < _SAME_AREA * area.min() and blow.before[1] > _DOWNWARD * speed and not flow < _ALONG:
+        if _outline_tells(motion.track, blow) and not flow < _ALONG:
             found.append(blow)
     return found
+
+
+def _blows_of_end(motion: _Motion, tracks: TrackSet) -> list[Blow]:
+    """Blows of the far end of a long tool that moves too far from frame to frame for flow to follow."""
+    place, length = end_path(motion.track, tracks)
+    end = np.diff(place, axis=0)
+    found = []
+    for blow in find_blows(tracks.times_s, end / np.diff(tracks.times_s)[:, None], tracks.width):
+        around = length[max(0, blow.interval - 1) : blow.interval + 3]
+        step = end[blow.interval - 1]
+        centre = motion.points[blow.interval] - motion.points[blow.interval - 1]
+        far = float(np.hypot(*step)) > _BEYOND_FLOW * tracks.width
+        carried = float(centre @ step) > _CARRIED * float(step @ step)
+        if far and carried and around.max() < _SAME_LENGTH * around.min() and _outline_tells(motion.track, blow):
+            found.append(blow)
+    return found
+
+
+def _outline_tells(track: Track, blow: Blow) -> bool:
+    """Whether a blow seen by the outline alone is one: struck downwards, by an outline that stays about the same."""
+    area = track.area_px[max(0, blow.interval - 1) : blow.interval + 3]
+    return bool(area.max() < _SAME_AREA * area.min() and blow.before[1] > _DOWNWARD * float(np.hypot(*blow.before)))
 
 
 def _follows(motion: _Motion, tracks: TrackSet, blow: Blow) -> bool:
