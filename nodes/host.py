@@ -70,6 +70,14 @@ def _can_be_streamed(module: Any) -> bool:
     return any(hasattr(layer, "comfy_cast_weights") for layer in module.modules())
 
 
+def _settable(module: Any) -> Any:
+    """What ComfyUI may write ``device`` on: a shell around networks, such as transformers', that only tell theirs."""
+    from torch import nn
+
+    own = getattr(type(module), "device", None)
+    return nn.ModuleDict({"network": module}) if isinstance(own, property) and own.fset is None else module
+
+
 def _patcher(module: Any) -> Any:
     """ComfyUI's handle on a network, made at its first use and kept with it.
 
@@ -84,7 +92,9 @@ def _patcher(module: Any) -> Any:
         if _can_be_streamed(module):
             kind = getattr(patchers, "CoreModelPatcher", kind)
         patcher = kind(
-            module, load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
+            _settable(module),
+            load_device=management.get_torch_device(),
+            offload_device=management.unet_offload_device(),
         )
         module._comfy_patcher = patcher
     return patcher

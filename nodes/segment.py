@@ -54,7 +54,13 @@ class PavasSegmentTrack(io.ComfyNode):
                     tooltip="auto = what suits this device.",
                 ),
                 cache_input(),
-                BoundingBox.Input("boxes", optional=True, tooltip="Boxes in the order of the objects."),
+                # Without forceInput newer front ends draw a box of their own here and send it unasked.
+                BoundingBox.Input(
+                    "boxes",
+                    optional=True,
+                    tooltip="Boxes in the order of the objects.",
+                    extra_dict={"forceInput": True},
+                ),
                 io.String.Input(
                     "points",
                     optional=True,

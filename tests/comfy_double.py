@@ -134,6 +134,7 @@ class ModelPatcher:
 
     def __init__(self, model: Any, load_device: Any, offload_device: Any):
         self.model = model
+        model.device = offload_device  # as ComfyUI does, which networks that only tell their device refuse
 
 
 class Interrupted(BaseException):

@@ -79,7 +79,7 @@ def test_from_words_to_masses_and_tracks(pack, video):
     assert seen.shape == (3, HEIGHT, WIDTH, 3)
     assert answer.startswith('[{"object": "orange ball"')
     assert comfy.said[-1].startswith("orange-ball-1\ndetection: ")
-    assert comfy.loaded == [model.model]
+    assert [one["network"] for one in comfy.loaded] == [model.model]
     asked = {"prompt": vlm_text.MASS_PROMPT, "pictures": 3, "cache": "use"}
     masses, _, _ = vlm.PavasEstimateMassVlm.execute(video, objects, model, **asked).args
     assert masses.masses["orange-ball-1"].mass_kg == 0.6
