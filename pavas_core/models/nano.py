@@ -32,8 +32,8 @@ STEPS = 8
 CFG_STRENGTH = 1.0
 """Guidance by prompt and clip exaggerates levels; this network is judged without."""
 PHYSICS_CFG = 1.25
-"""Guidance by physics: without it, loudness follows mass and speed at too flat a slope (chosen on the scenes that
-training is judged by)."""
+"""Guidance by physics: without it, loudness follows mass and speed at too flat a slope (chosen on scenes that the
+proof does not play)."""
 
 
 LOUDNESS_CHANCE = 0.2
