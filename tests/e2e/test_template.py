@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.browser import open_frontend, press_run
+from tests.e2e.test_full_physics import SMALL as SMALL_ESTIMATORS
+from tests.e2e.test_full_physics import write_estimators
 from tests.e2e.test_published_model import write_models
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
@@ -29,6 +31,7 @@ MEDIA = ("images", "audio", "gifs", "video")
 def page(request, comfy_web, tmp_path_factory):
     """The frontend in either way of drawing nodes."""
     write_models(comfy_web.base / "models" / "pavas")
+    write_estimators(comfy_web.base / "models")
     profile = tmp_path_factory.mktemp("profile")
     browser = open_frontend(comfy_web, profile, vue_nodes=request.param == "vue nodes")
     yield browser
@@ -49,11 +52,11 @@ def open_template(comfy, page, name: str) -> None:
     page.run("new Promise(resolve => setTimeout(resolve, 2000))")
 
 
-def choose_small_models(page) -> None:
+def choose_small_models(page, small: dict[str, dict[str, Any]]) -> None:
     page.run(
         f"((small) => {{ for (const node of window.app.graph._nodes)"
         f" for (const [name, value] of Object.entries(small[node.type] ?? {{}}))"
-        f" node.widgets.find(widget => widget.name === name).value = value; }})({json.dumps(SMALL)})"
+        f" node.widgets.find(widget => widget.name === name).value = value; }})({json.dumps(small)})"
     )
 
 
@@ -74,7 +77,9 @@ def test_the_template_equals_its_api_twin_and_runs(request, comfy_web, page, nam
     assert exported == twin(name)
 
     if any(node["inputs"].get("file") == PUBLISHED for node in exported.values()):
-        choose_small_models(page)
+        choose_small_models(page, SMALL)
+    if "PavasLoadVlm" in {node["class_type"] for node in exported.values()}:
+        choose_small_models(page, SMALL_ESTIMATORS)
     job = press_run(comfy_web, page)
     assert job["status"]["status_str"] == "success", job["status"]["messages"][-1]
     page.run("new Promise(resolve => setTimeout(resolve, 3000))")
