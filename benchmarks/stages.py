@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pavas_core.estimation.masses import default_masses
-from pavas_core.estimation.motion import detect_motion, track_motion
-from pavas_core.estimation.velocity import planar_velocity
+from pavas_core.estimation.planar.velocity import planar_velocity
+from pavas_core.estimation.tracking.motion import detect_motion, track_motion
 from pavas_core.physics.combine import combine_physics
 from pavas_core.simulation.clip_files import write_clip
 from pavas_core.simulation.simulate import simulate

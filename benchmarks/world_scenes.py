@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pavas_core.estimation.camera import CameraTracker, apply
-from pavas_core.estimation.reconstruction import Reconstruction, View
+from pavas_core.estimation.space.reconstruction import Reconstruction, View
+from pavas_core.estimation.tracking.camera import CameraTracker, apply
 from pavas_core.models.cut3r_picture import Placement
 from pavas_core.physics.masks import pack_masks
 from pavas_core.physics.types import Track, TrackSet

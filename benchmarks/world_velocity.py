@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.world_scenes import CAMERAS, CLEAN, JITTER, KINDS, Noise, WorldScene, make_scene
-from pavas_core.estimation.world_velocity import METHODS, observe, world_velocity
+from pavas_core.estimation.space.world_velocity import METHODS, observe, world_velocity
 from pavas_core.physics.types import VelocitySet
 
 HELD_OUT = (2000, 2001, 2002)

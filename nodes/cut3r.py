@@ -180,7 +180,7 @@ class PavasCut3rVelocity(io.ComfyNode):
     @says_what_is_missing
     @survives_full_memory
     def execute(cls, video, tracks, cut3r, scale, known_size, time_scale, method, cache="use", objects=None):
-        from pavas_core.estimation.cut3r_velocity import cut3r_velocity
+        from pavas_core.estimation.space.cut3r_velocity import cut3r_velocity
         from pavas_core.estimation.stage_cost import cost_of
 
         runtime = comfy_runtime()
@@ -205,7 +205,7 @@ class PavasCut3rVelocity(io.ComfyNode):
 
 
 def _measure(made, tracks, objects, scale, known_size, time_scale, method, runtime):
-    from pavas_core.estimation.world_velocity import observe, world_velocity
+    from pavas_core.estimation.space.world_velocity import observe, world_velocity
 
     return world_velocity(
         observe(made, tracks, runtime=runtime),
@@ -270,8 +270,8 @@ class PavasGeometryVelocity(io.ComfyNode):
         da3_geometry=None,
         objects=None,
     ):
-        from pavas_core.estimation.cut3r import DepthPreview
-        from pavas_core.estimation.foreign_geometry import from_da3, from_moge
+        from pavas_core.estimation.space.cut3r import DepthPreview
+        from pavas_core.estimation.space.foreign_geometry import from_da3, from_moge
 
         if (moge_geometry is None) == (da3_geometry is None):
             raise PavasError("Connect either moge_geometry or da3_geometry: one of them is what speed is read from.")

@@ -39,6 +39,6 @@ class PavasDetectMotion(io.ComfyNode):
     @classmethod
     @says_what_is_missing
     def execute(cls, video, max_objects):
-        from pavas_core.estimation.motion import detect_motion
+        from pavas_core.estimation.tracking.motion import detect_motion
 
         return io.NodeOutput(detect_motion(clip_of(video), max_objects=max_objects, runtime=comfy_runtime()))

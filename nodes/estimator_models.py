@@ -51,20 +51,20 @@ def model_choices(
 
 
 def vlm_choices() -> dict[str, Path]:
-    from pavas_core.estimation.vlm import is_vlm_folder
+    from pavas_core.estimation.language.vlm import is_vlm_folder
 
     return model_choices(VLM_FOLDERS, is_vlm_folder)
 
 
 def florence_choices() -> dict[str, Path]:
-    from pavas_core.estimation.grounding import is_florence_folder
+    from pavas_core.estimation.masks.grounding import is_florence_folder
 
     return model_choices(FLORENCE_FOLDERS, is_florence_folder)
 
 
 def sam2_choices() -> dict[str, Path]:
-    from pavas_core.estimation.sam2 import SUFFIXES
-    from pavas_core.estimation.sam2_transformers import is_sam2_folder
+    from pavas_core.estimation.masks.sam2 import SUFFIXES
+    from pavas_core.estimation.masks.sam2_transformers import is_sam2_folder
 
     folders = model_choices(SAM2_FOLDERS, is_sam2_folder)
     files = model_choices(SAM2_FOLDERS, is_sam2_folder, SUFFIXES)

@@ -95,11 +95,11 @@ class PavasSegmentTrack(io.ComfyNode):
     def execute(
         cls, video, objects, sam2, florence, precision, cache, boxes=None, points=None, mask=None, sam3_tracks=None
     ):
-        from pavas_core.estimation import segment_prompts as given
-        from pavas_core.estimation.grounding import load_grounder
-        from pavas_core.estimation.mask_tracks import tracks_of_masks
-        from pavas_core.estimation.sam2 import load_segmenter
-        from pavas_core.estimation.segment_track import segment_track
+        from pavas_core.estimation.masks import segment_prompts as given
+        from pavas_core.estimation.masks.grounding import load_grounder
+        from pavas_core.estimation.masks.mask_tracks import tracks_of_masks
+        from pavas_core.estimation.masks.sam2 import load_segmenter
+        from pavas_core.estimation.masks.segment_track import segment_track
         from pavas_core.estimation.stage_cost import cost_of
 
         clip, runtime = clip_of(video), comfy_runtime()

@@ -32,7 +32,7 @@ class PavasTrackMotion(io.ComfyNode):
     @classmethod
     @says_what_is_missing
     def execute(cls, video, objects):
-        from pavas_core.estimation.motion import track_motion
+        from pavas_core.estimation.tracking.motion import track_motion
 
         return io.NodeOutput(track_motion(clip_of(video), objects, runtime=comfy_runtime()))
 
@@ -77,7 +77,7 @@ class PavasTracksToMask(io.ComfyNode):
     def execute(cls, tracks, object_ids, long_side, video=None):
         import torch
 
-        from pavas_core.estimation.mask_pictures import union_masks
+        from pavas_core.estimation.tracking.mask_pictures import union_masks
         from pavas_core.video.clip import iter_frames
 
         times_s = None

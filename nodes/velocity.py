@@ -66,7 +66,7 @@ class PavasPlanarVelocity(io.ComfyNode):
     @classmethod
     @says_what_is_missing
     def execute(cls, tracks, metres_per_px, known_size, time_scale, objects=None):
-        from pavas_core.estimation.velocity import planar_velocity
+        from pavas_core.estimation.planar.velocity import planar_velocity
 
         return io.NodeOutput(
             planar_velocity(
@@ -82,7 +82,7 @@ class PavasPlanarVelocity(io.ComfyNode):
 
 def known_sizes(text: str) -> dict[str, float]:
     """Diameters in metres by object from lines ``name = metres``. Raises PhysicsError for a line that is none."""
-    from pavas_core.estimation.scale import read_known_sizes
+    from pavas_core.estimation.planar.scale import read_known_sizes
 
     return read_known_sizes(line for line in text.replace(",", "\n").splitlines() if line.strip())
 

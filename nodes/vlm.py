@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from pavas_core.estimation import vlm_text
+from pavas_core.estimation.language import vlm_text
 from pavas_core.runtime import PRECISIONS
 
 from .convert import clip_of, comfy_images
@@ -83,7 +83,7 @@ class PavasLoadVlm(io.ComfyNode):
     @says_what_is_missing
     @survives_full_memory
     def execute(cls, model, precision):
-        from pavas_core.estimation.vlm import load_vlm
+        from pavas_core.estimation.language.vlm import load_vlm
 
         folder = chosen(model, vlm_choices(), "vision-language model", "VLM", VLM_EXAMPLE)
         return io.NodeOutput(load_vlm(folder, precision=precision, runtime=comfy_runtime()))
@@ -122,8 +122,8 @@ class PavasDetectVlm(io.ComfyNode):
     @says_what_is_missing
     @survives_full_memory
     def execute(cls, video, vlm, prompt, pictures, max_objects, cache):
+        from pavas_core.estimation.language.vlm import detect_vlm
         from pavas_core.estimation.stage_cost import cost_of
-        from pavas_core.estimation.vlm import detect_vlm
 
         runtime = comfy_runtime()
         with cost_of("detection", runtime.device) as cost:
@@ -174,8 +174,8 @@ class PavasEstimateMassVlm(io.ComfyNode):
     @says_what_is_missing
     @survives_full_memory
     def execute(cls, video, objects, vlm, prompt, pictures, cache):
+        from pavas_core.estimation.language.vlm import estimate_masses_vlm
         from pavas_core.estimation.stage_cost import cost_of
-        from pavas_core.estimation.vlm import estimate_masses_vlm
 
         runtime = comfy_runtime()
         with cost_of("mass estimation", runtime.device) as cost:

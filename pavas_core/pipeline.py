@@ -76,8 +76,8 @@ def estimate_scene(clip: Clip, options: PhysicsOptions | None = None, runtime: R
     Raises PhysicsError for options that do not fit what is there, MediaError where the clip cannot be read.
     """
     from pavas_core.estimation.masses import masses_from_text
-    from pavas_core.estimation.motion import detect_motion, track_motion
-    from pavas_core.estimation.velocity import planar_velocity
+    from pavas_core.estimation.planar.velocity import planar_velocity
+    from pavas_core.estimation.tracking.motion import detect_motion, track_motion
     from pavas_core.physics.combine import combine_physics
     from pavas_core.physics.overrides import apply_edits
     from pavas_core.synthesis.prompt import apply_prompt

@@ -12,7 +12,7 @@ from PIL import Image
 from pavas_core import cli
 from pavas_core.audio import Audio
 from pavas_core.estimation.masses import everyday_objects
-from pavas_core.estimation.reconstruction import from_point_maps
+from pavas_core.estimation.space.reconstruction import from_point_maps
 from pavas_core.estimation.stage_pictures import PointWatch
 from pavas_core.evaluation import mass_benchmark
 from pavas_core.physics.masks import pack_masks

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pavas_core.errors import Cancelled
-from pavas_core.estimation.cut3r import DepthPreview, _laid, _shown_at, reconstruct
+from pavas_core.estimation.space.cut3r import DepthPreview, _laid, _shown_at, reconstruct
 from pavas_core.models.cut3r import Cut3r
 from pavas_core.models.cut3r_heads import Prediction
 from pavas_core.models.cut3r_load import Cut3rModel

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pavas_core.estimation.foreground import Canvas, Detection, find_regions, long_background, short_background
+from pavas_core.estimation.tracking.foreground import Canvas, Detection, find_regions, long_background, short_background
 
 RATE, WIDTH, HEIGHT, RADIUS = 25.0, 200, 150, 16
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pavas_core.errors import Cancelled, WeightsError
-from pavas_core.estimation.grounding import box_of_answer, ground, is_florence_folder, load_grounder
-from pavas_core.estimation.sam2 import load_segmenter
-from pavas_core.estimation.segment_track import segment_track
+from pavas_core.estimation.masks.grounding import box_of_answer, ground, is_florence_folder, load_grounder
+from pavas_core.estimation.masks.sam2 import load_segmenter
+from pavas_core.estimation.masks.segment_track import segment_track
 from pavas_core.physics.types import MovingObject, ObjectSet
 from pavas_core.runtime import Runtime
 from pavas_core.video.clip import clip_from_frames

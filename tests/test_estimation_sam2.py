@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from pavas_core.errors import PavasError, WeightsError
-from pavas_core.estimation import sam2_package, sam2_transformers
-from pavas_core.estimation.sam2 import MEMORY_FRAMES, Prompt, load_segmenter
+from pavas_core.estimation.masks import sam2_package, sam2_transformers
+from pavas_core.estimation.masks.sam2 import MEMORY_FRAMES, Prompt, load_segmenter
 from pavas_core.runtime import Runtime
 from tests.tiny_checkpoints import SAM2_OVERRIDES, save_sam2_official, save_sam2_transformers
 

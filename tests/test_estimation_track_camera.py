@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pavas_core.estimation.camera import CameraTracker, apply, compose, invert
-from pavas_core.estimation.foreground import Canvas, long_background
+from pavas_core.estimation.tracking.camera import CameraTracker, apply, compose, invert
+from pavas_core.estimation.tracking.foreground import Canvas, long_background
 
 WIDTH, HEIGHT = 320, 240
 CORNERS = np.array([[0, 0], [WIDTH, 0], [0, HEIGHT], [WIDTH, HEIGHT]], float)

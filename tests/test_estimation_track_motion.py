@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pavas_core.errors import Cancelled
-from pavas_core.estimation.camera import CameraTracker, apply
-from pavas_core.estimation.foreground import median_of_seven
-from pavas_core.estimation.motion import detect_motion, track_motion
+from pavas_core.estimation.tracking.camera import CameraTracker, apply
+from pavas_core.estimation.tracking.foreground import median_of_seven
+from pavas_core.estimation.tracking.motion import detect_motion, track_motion
 from pavas_core.physics.masks import unpack_mask
 from pavas_core.physics.types import MovingObject, ObjectSet, TrackSet
 from pavas_core.runtime import Runtime

@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pavas_core.estimation.bodies import Body
-from pavas_core.estimation.flow import FlowField
-from pavas_core.estimation.foreground import Canvas, Detection, find_regions, long_background, short_background
-from pavas_core.estimation.joining import cut
-from pavas_core.estimation.linking import Observation, Trail
-from pavas_core.estimation.motion import detect_motion
-from pavas_core.estimation.selection import select
+from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.flow import FlowField
+from pavas_core.estimation.tracking.foreground import Canvas, Detection, find_regions, long_background, short_background
+from pavas_core.estimation.tracking.joining import cut
+from pavas_core.estimation.tracking.linking import Observation, Trail
+from pavas_core.estimation.tracking.motion import detect_motion
+from pavas_core.estimation.tracking.selection import select
 from pavas_core.video.clip import clip_from_frames
 from tests.test_estimation_track_motion import RATE, noisy, paint_ball, texture
 

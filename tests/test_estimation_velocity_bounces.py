@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation.velocity import planar_velocity
+from pavas_core.estimation.planar.velocity import planar_velocity
 from pavas_core.physics.types import MovingObject, ObjectSet, TrackSet
 from tests.planar_tracks import bounces, make_track, make_tracks, sampled
 
@@ -180,7 +180,7 @@ def _shared_media(name: str) -> Path:
 
 def test_filmed_toss_gives_its_scale_and_no_contact() -> None:
     from pavas_core.estimation.masses import default_masses
-    from pavas_core.estimation.motion import detect_motion
+    from pavas_core.estimation.tracking.motion import detect_motion
     from pavas_core.physics.combine import combine_physics
     from pavas_core.video.clip import open_clip
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pavas_core.estimation.blows import find_blows
-from pavas_core.estimation.centres import whole_centres
-from pavas_core.estimation.velocity import planar_velocity
+from pavas_core.estimation.planar.blows import find_blows
+from pavas_core.estimation.planar.centres import whole_centres
+from pavas_core.estimation.planar.velocity import planar_velocity
 from pavas_core.physics.types import Break, Track
 from tests.planar_tracks import bounces, make_track, make_tracks
 

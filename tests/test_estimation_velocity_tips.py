@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pavas_core.estimation.tips import end_path, end_velocity
-from pavas_core.estimation.velocity import planar_velocity
+from pavas_core.estimation.planar.tips import end_path, end_velocity
+from pavas_core.estimation.planar.velocity import planar_velocity
 from pavas_core.physics.masks import pack_masks
 from pavas_core.physics.types import TrackSet
 from tests.planar_tracks import make_track, make_tracks

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pavas_core.errors import Cancelled, PavasError, WeightsError
-from pavas_core.estimation import vlm
+from pavas_core.estimation.language import vlm
+from pavas_core.estimation.language.vlm_text import AnswerError
 from pavas_core.estimation.result_cache import ResultCache
-from pavas_core.estimation.vlm_text import AnswerError
 from pavas_core.physics.types import MovingObject, ObjectSet
 from pavas_core.runtime import Runtime
 from pavas_core.video.clip import Frame, clip_from_frames

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation import vlm_text
-from pavas_core.estimation.loose_json import find_values
-from pavas_core.estimation.quantities import find_masses_kg
+from pavas_core.estimation.language import vlm_text
+from pavas_core.estimation.language.loose_json import find_values
+from pavas_core.estimation.language.quantities import find_masses_kg
 
 
 def objects(text: str, **options):

@@ -11,10 +11,10 @@ import pytest
 from benchmarks.world_scenes import CLEAN, HEIGHT, JITTER, WIDTH, make_scene
 from benchmarks.world_velocity import Errors
 from pavas_core.errors import Cancelled, PhysicsError
-from pavas_core.estimation.foreign_geometry import from_da3, from_moge
-from pavas_core.estimation.reconstruction import View, focal_of, from_point_maps, points_from_depth
-from pavas_core.estimation.world_background import Surroundings, similarity
-from pavas_core.estimation.world_velocity import noise_floor_mps, observe, world_velocity
+from pavas_core.estimation.space.foreign_geometry import from_da3, from_moge
+from pavas_core.estimation.space.reconstruction import View, focal_of, from_point_maps, points_from_depth
+from pavas_core.estimation.space.world_background import Surroundings, similarity
+from pavas_core.estimation.space.world_velocity import noise_floor_mps, observe, world_velocity
 from pavas_core.runtime import Runtime
 
 _CACHE: dict = {}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pavas_core.errors import PavasError, WeightsError
-from pavas_core.estimation import vlm_text
+from pavas_core.estimation.language import vlm_text
 from pavas_core.physics.types import MovingObject, ObjectSet
 from tests import comfy_double
 from tests.tiny_checkpoints import save_estimators

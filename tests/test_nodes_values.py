@@ -236,7 +236,7 @@ def test_hand_drawn_speed_that_makes_no_sense_is_refused_by_name(curves, cause):
 
 
 def test_masks_follow_the_tracks_in_the_pictures_proportions():
-    from pavas_core.estimation.mask_pictures import union_masks
+    from pavas_core.estimation.tracking.mask_pictures import union_masks
     from pavas_core.physics.masks import pack_masks
 
     left, right = np.zeros((3, 10, 20), bool), np.zeros((3, 10, 20), bool)

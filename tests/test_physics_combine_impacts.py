@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation.velocity import planar_velocity
+from pavas_core.estimation.planar.velocity import planar_velocity
 from pavas_core.physics.combine import combine_physics
 from pavas_core.physics.types import (
     Break,

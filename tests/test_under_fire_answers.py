@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from pavas_core.estimation import vlm_text
+from pavas_core.estimation.language import vlm_text
 from pavas_core.physics.types import MAX_MASS_KG
 from pavas_core.physics.validate import check_mass
 

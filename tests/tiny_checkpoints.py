@@ -238,7 +238,7 @@ def save_sam2_official(path: Path, seed: int = 0, version: str = "sam2.1") -> Pa
     import torch
     from omegaconf import OmegaConf
 
-    from pavas_core.estimation.sam2_package import _predictor_class
+    from pavas_core.estimation.masks.sam2_package import _predictor_class
 
     _predictor_class()
     from hydra.utils import instantiate

@@ -40,7 +40,7 @@ def add_physics(parser: argparse.ArgumentParser) -> None:
 
 
 def physics_options(options: argparse.Namespace) -> PhysicsOptions:
-    from pavas_core.estimation.scale import read_known_sizes
+    from pavas_core.estimation.planar.scale import read_known_sizes
     from pavas_core.physics.overrides import edits_from_options
     from pavas_core.physics.validate import check_factor, check_length_m
     from pavas_core.pipeline import PhysicsOptions

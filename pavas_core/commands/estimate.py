@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _estimate(options: argparse.Namespace) -> None:
-    from pavas_core.estimation.cut3r import DepthPreview
+    from pavas_core.estimation.space.cut3r import DepthPreview
     from pavas_core.estimation.stage_pictures import PointWatch, sheet
     from pavas_core.estimation.stages import ModelFiles, estimate
     from pavas_core.physics.serialise import save_scene, write_impacts_csv, write_speeds_csv
@@ -106,7 +106,7 @@ def _estimate(options: argparse.Namespace) -> None:
 
 
 def _known(options: argparse.Namespace) -> EstimateOptions:
-    from pavas_core.estimation.scale import read_known_sizes
+    from pavas_core.estimation.planar.scale import read_known_sizes
     from pavas_core.estimation.stages import EstimateOptions
     from pavas_core.physics.validate import check_factor
 
@@ -158,7 +158,7 @@ def _benchmark(options: argparse.Namespace) -> None:
         found = benchmark.answers_of_text(_read(options.answers), entries, options.answers.name)
         rows.append([options.answers.name, *_figures(benchmark.score(found, entries))])
     if options.vlm is not None:
-        from pavas_core.estimation.vlm import load_vlm
+        from pavas_core.estimation.language.vlm import load_vlm
 
         with progress() as runtime:
             vlm = load_vlm(options.vlm, precision=options.precision, runtime=runtime)

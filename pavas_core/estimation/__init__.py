@@ -1,1 +1,1 @@
-"""From pixels to physics without learned weights: detection, tracking, velocity, impacts, mass tables."""
+"""From pixels to physics: what moves, where, how fast and how heavy; without weights and by published networks."""

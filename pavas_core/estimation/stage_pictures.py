@@ -12,8 +12,8 @@ import numpy as np
 from pavas_core.plots import GREY, INK, PALETTE, PAPER, tint_object
 
 if TYPE_CHECKING:
-    from pavas_core.estimation.reconstruction import Reconstruction
-    from pavas_core.estimation.segment_track import TimedPrompt
+    from pavas_core.estimation.masks.segment_track import TimedPrompt
+    from pavas_core.estimation.space.reconstruction import Reconstruction
     from pavas_core.physics.types import ObjectSet, TrackSet
     from pavas_core.video.clip import Clip, Frame
 
@@ -93,7 +93,7 @@ class PointWatch:
 
     def watch(self, reconstruction: Reconstruction, tracks: TrackSet) -> Reconstruction:
         """The same reconstruction; views that are walked through leave points here."""
-        from pavas_core.estimation.world_paths import object_masks
+        from pavas_core.estimation.space.world_paths import object_masks
 
         total = len(reconstruction.times_s)
         wanted = set(np.linspace(0, total - 1, min(self.count, total)).round().astype(int).tolist())

@@ -17,9 +17,9 @@ from pavas_core.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pavas_core.estimation.reconstruction import Reconstruction
-    from pavas_core.estimation.segment_track import TimedPrompt
-    from pavas_core.estimation.vlm import Seen, Vlm
+    from pavas_core.estimation.language.vlm import Seen, Vlm
+    from pavas_core.estimation.masks.segment_track import TimedPrompt
+    from pavas_core.estimation.space.reconstruction import Reconstruction
     from pavas_core.physics.types import MassSet, ObjectSet, Scene, TrackSet, VelocitySet
     from pavas_core.video.clip import Clip
 
@@ -93,7 +93,7 @@ def estimate(
 
     vlm, detected = None, None
     if files.vlm is not None:
-        from pavas_core.estimation.vlm import load_vlm
+        from pavas_core.estimation.language.vlm import load_vlm
 
         with cost_of("loading the language model", runtime.device) as cost:
             vlm = load_vlm(files.vlm, precision=files.precision, runtime=runtime)
@@ -126,13 +126,13 @@ def _objects(
     if options.objects:
         return _told_objects(clip, options), None, "your words"
     if vlm is not None:
-        from pavas_core.estimation.vlm import detect_vlm
+        from pavas_core.estimation.language.vlm import detect_vlm
 
         objects, seen = detect_vlm(
             clip, vlm, pictures=options.pictures, max_objects=options.max_objects, runtime=runtime
         )
         return objects, seen, vlm.name
-    from pavas_core.estimation.motion import detect_motion
+    from pavas_core.estimation.tracking.motion import detect_motion
 
     return detect_motion(clip, max_objects=options.max_objects, runtime=runtime), None, "motion, no weights"
 
@@ -140,7 +140,7 @@ def _objects(
 def _told_objects(clip: Clip, options: EstimateOptions) -> ObjectSet:
     import json
 
-    from pavas_core.estimation import vlm_text
+    from pavas_core.estimation.language import vlm_text
 
     text = options.objects
     if not any(mark in text for mark in "[{\n"):
@@ -157,12 +157,12 @@ def _tracks(
     clip: Clip, objects: ObjectSet, files: ModelFiles, runtime: Runtime
 ) -> tuple[ObjectSet, TrackSet, Mapping[str, TimedPrompt], str]:
     if files.sam2 is None:
-        from pavas_core.estimation.motion import track_motion
+        from pavas_core.estimation.tracking.motion import track_motion
 
         return objects, track_motion(clip, objects, runtime=runtime), {}, "motion, no weights"
-    from pavas_core.estimation.grounding import load_grounder
-    from pavas_core.estimation.sam2 import load_segmenter
-    from pavas_core.estimation.segment_track import segment_track
+    from pavas_core.estimation.masks.grounding import load_grounder
+    from pavas_core.estimation.masks.sam2 import load_segmenter
+    from pavas_core.estimation.masks.segment_track import segment_track
 
     segmenter = load_segmenter(files.sam2, precision=files.precision, runtime=runtime)
     grounder, maker = None, segmenter.name
@@ -183,15 +183,15 @@ def _velocities(
     runtime: Runtime,
 ) -> tuple[VelocitySet, str]:
     if files.cut3r is None:
-        from pavas_core.estimation.velocity import planar_velocity
+        from pavas_core.estimation.planar.velocity import planar_velocity
 
         if options.scale == "reconstruction" or options.method != "robust":
             raise PavasError("That scale or method is of velocity in space: add --cut3r FILE.")
         sizes = dict(options.known_size_m) or None
         planar = planar_velocity(tracks, objects, known_size_m=sizes, time_scale=options.time_scale, runtime=runtime)
         return planar, "the picture plane, no weights"
-    from pavas_core.estimation.cut3r import reconstruct
-    from pavas_core.estimation.world_velocity import observe, world_velocity
+    from pavas_core.estimation.space.cut3r import reconstruct
+    from pavas_core.estimation.space.world_velocity import observe, world_velocity
     from pavas_core.models.cut3r_load import load_cut3r
 
     model = load_cut3r(files.cut3r, precision=files.precision, runtime=runtime)
@@ -223,7 +223,7 @@ def _masses(
     given = masses_from_text(options.masses, objects, velocities)
     if vlm is None:
         return given, None, "the table of everyday things, or yours"
-    from pavas_core.estimation.vlm import estimate_masses_vlm
+    from pavas_core.estimation.language.vlm import estimate_masses_vlm
 
     masses, seen = estimate_masses_vlm(clip, objects, vlm, pictures=options.pictures, runtime=runtime)
     own = {name: mass for name, mass in given.masses.items() if mass.source == "manual"}

@@ -22,7 +22,7 @@ from pavas_core.physics.types import Mass, MovingObject, ObjectSet
 from pavas_core.runtime import Runtime
 
 if TYPE_CHECKING:
-    from pavas_core.estimation.vlm import Vlm
+    from pavas_core.estimation.language.vlm import Vlm
 
 log = logging.getLogger("pavas")
 
@@ -105,7 +105,7 @@ def table_by_words(entries: Sequence[Entry]) -> dict[str, Mass]:
 
 def answers_of_text(text: str, entries: Sequence[Entry], source: str = "text") -> dict[str, Mass]:
     """The masses that any model's text gives of ``entries``. Raises AnswerError for contradictions."""
-    from pavas_core.estimation.vlm_text import read_masses
+    from pavas_core.estimation.language.vlm_text import read_masses
 
     objects = as_objects(entries)
     masses, _ = read_masses(text, objects, source=source)
@@ -115,8 +115,8 @@ def answers_of_text(text: str, entries: Sequence[Entry], source: str = "text") -
 
 def answers_of_model(vlm: Vlm, entries: Sequence[Entry], *, runtime: Runtime | None = None) -> dict[str, Mass]:
     """What a language model answers to the names alone, eight at a time; things it does not answer are left out."""
-    from pavas_core.estimation.vlm import answer
-    from pavas_core.estimation.vlm_text import AnswerError, fill_prompt
+    from pavas_core.estimation.language.vlm import answer
+    from pavas_core.estimation.language.vlm_text import AnswerError, fill_prompt
 
     runtime = runtime or Runtime()
     found: dict[str, Mass] = {}

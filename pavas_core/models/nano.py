@@ -71,7 +71,7 @@ class NanoModel:
         from pavas_core.video.cuts import find_cuts
 
         if tracks is None:
-            from pavas_core.estimation.motion import detect_motion, track_motion
+            from pavas_core.estimation.tracking.motion import detect_motion, track_motion
 
             tracks = track_motion(clip, detect_motion(clip, runtime=runtime), runtime=runtime)
         frames = _small_pictures(clip, runtime)

@@ -203,8 +203,8 @@ def run(
 def estimate_clip(path: Path, sim: SimulatedClip) -> Scene:
     """The weight-free estimators on a file, told the true metres per pixel and the true masses of what they find."""
     from pavas_core.estimation.masses import default_masses
-    from pavas_core.estimation.motion import detect_motion, track_motion
-    from pavas_core.estimation.velocity import planar_velocity
+    from pavas_core.estimation.planar.velocity import planar_velocity
+    from pavas_core.estimation.tracking.motion import detect_motion, track_motion
     from pavas_core.physics.combine import combine_physics
     from pavas_core.video.clip import open_clip
 

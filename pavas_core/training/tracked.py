@@ -22,7 +22,7 @@ NEAR_WIDTHS = 0.06
 
 def see_through_tracker(sim: SimulatedClip) -> tuple[TrackSet, Pictures]:
     """Write ``sim`` as H.264, read it back, and track it without being told anything."""
-    from pavas_core.estimation.motion import detect_motion, track_motion
+    from pavas_core.estimation.tracking.motion import detect_motion, track_motion
     from pavas_core.simulation.clip_files import write_clip
     from pavas_core.video.clip import iter_frames, open_clip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pavas_core.estimation.foreground import Detection
+from pavas_core.estimation.tracking.foreground import Detection
 
 _MIN_PIXELS = 6
 _GAP = 4

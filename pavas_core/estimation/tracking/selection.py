@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pavas_core.estimation.bodies import Body, boxes_of
-from pavas_core.estimation.gathering import gather
-from pavas_core.estimation.joining import cut, join, merge_twins
-from pavas_core.estimation.linking import Trail
-from pavas_core.estimation.moving import furthest_run, moves, stirs
+from pavas_core.estimation.tracking.bodies import Body, boxes_of
+from pavas_core.estimation.tracking.gathering import gather
+from pavas_core.estimation.tracking.joining import cut, join, merge_twins
+from pavas_core.estimation.tracking.linking import Trail
+from pavas_core.estimation.tracking.moving import furthest_run, moves, stirs
 
 _PROMINENCE = 0.17
 _ROUND_PROMINENCE = 0.3

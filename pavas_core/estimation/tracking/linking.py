@@ -8,9 +8,9 @@ from statistics import median
 
 import numpy as np
 
-from pavas_core.estimation import camera
-from pavas_core.estimation.flow import FlowField
-from pavas_core.estimation.foreground import Detection
+from pavas_core.estimation.tracking import camera
+from pavas_core.estimation.tracking.flow import FlowField
+from pavas_core.estimation.tracking.foreground import Detection
 
 _COAST_S = 0.4
 _HOLD_S = 1.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pavas_core.estimation.world_paths import WorldPath
+from pavas_core.estimation.space.world_paths import WorldPath
 
 _WINDOWS_S = (0.06, 0.09, 0.13, 0.19, 0.27, 0.39, 0.55, 0.8)
 _AGREE = 14.0

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation.loose_json import Value, find_values, without_thoughts
-from pavas_core.estimation.quantities import find_masses_kg, mass_kg_of
+from pavas_core.estimation.language.loose_json import Value, find_values, without_thoughts
+from pavas_core.estimation.language.quantities import find_masses_kg, mass_kg_of
 from pavas_core.physics.names import find_objects, slug
 from pavas_core.physics.types import MAX_MASS_KG, Mass, MassSet, MovingObject, ObjectSet
 from pavas_core.physics.validate import check_mass_kg

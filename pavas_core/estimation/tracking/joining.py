@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pavas_core.estimation.bodies import Body
-from pavas_core.estimation.linking import Observation
+from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.linking import Observation
 
 _JOIN_S = 0.8
 _JOIN_COST = 1.2

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation import camera
 from pavas_core.estimation.result_cache import key_of
+from pavas_core.estimation.tracking import camera
 from pavas_core.physics.masks import fitted_size, pack_masks, unpack_mask
 from pavas_core.physics.types import MASK_LONG_SIDE, ObjectSet, PackedMasks, Track, TrackSet
 from pavas_core.runtime import Runtime

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pavas_core.estimation.linking import Observation
+from pavas_core.estimation.tracking.linking import Observation
 
 _ROUND = 0.82
 _OWN_WAY = 0.45

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pavas_core import __version__
-from pavas_core.estimation.cut3r import DepthPreview, reconstruct
-from pavas_core.estimation.mask_tracks import key_of_pictures
+from pavas_core.estimation.masks.mask_tracks import key_of_pictures
 from pavas_core.estimation.result_cache import ResultCache, hash_of_weights, key_of
-from pavas_core.estimation.world_velocity import observe, world_velocity
+from pavas_core.estimation.space.cut3r import DepthPreview, reconstruct
+from pavas_core.estimation.space.world_velocity import observe, world_velocity
 from pavas_core.physics.types import VelocitySet
 from pavas_core.runtime import Runtime
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pavas_core.estimation.reconstruction import View
+from pavas_core.estimation.space.reconstruction import View
 
 _GRID = 24
 """Points of the fixed grid along the picture's longer side."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pavas_core.estimation.ahead import ahead
-from pavas_core.estimation.reconstruction import Reconstruction, View
-from pavas_core.estimation.world_background import similarity
+from pavas_core.estimation.space.reconstruction import Reconstruction, View
+from pavas_core.estimation.space.world_background import similarity
 from pavas_core.models.cut3r_picture import PATCH, network_input, place, prepare_picture
 from pavas_core.runtime import Runtime
 

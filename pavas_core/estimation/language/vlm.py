@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pavas_core.errors import PavasError, PhysicsError, WeightsError
-from pavas_core.estimation import vlm_text
 from pavas_core.estimation.checkpoints import check_whole, loading, quiet
+from pavas_core.estimation.language import vlm_text
 from pavas_core.estimation.result_cache import ResultCache, hash_of_weights, key_of
 from pavas_core.runtime import Runtime
 

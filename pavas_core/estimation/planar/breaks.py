@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pavas_core.estimation.fits import Acceleration, Kink, Piece, cut_path, fit_kink, path_noise
+from pavas_core.estimation.planar.fits import Acceleration, Kink, Piece, cut_path, fit_kink, path_noise
 
 LONGEST_GAP_S = 0.25
 """A contact may be hidden this long; beyond it the two ends say too little of what happened between them."""

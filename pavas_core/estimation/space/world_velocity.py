@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation.reconstruction import Reconstruction, focal_of
-from pavas_core.estimation.velocity import known_sizes_by_id, planar_velocity
-from pavas_core.estimation.world_background import Alignment, Surroundings
-from pavas_core.estimation.world_fits import Motion, fall, motion_at
-from pavas_core.estimation.world_paths import MARGIN_PX, Surface, WorldPath, object_masks, path_of, with_margin
+from pavas_core.estimation.planar.velocity import known_sizes_by_id, planar_velocity
+from pavas_core.estimation.space.reconstruction import Reconstruction, focal_of
+from pavas_core.estimation.space.world_background import Alignment, Surroundings
+from pavas_core.estimation.space.world_fits import Motion, fall, motion_at
+from pavas_core.estimation.space.world_paths import MARGIN_PX, Surface, WorldPath, object_masks, path_of, with_margin
 from pavas_core.physics.types import (
     GRAVITY_MPS2,
     MAX_SPEED_MPS,

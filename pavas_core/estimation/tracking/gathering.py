@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pavas_core.estimation.bodies import Body, boxes_of, gap_between
-from pavas_core.estimation.linking import Observation
+from pavas_core.estimation.tracking.bodies import Body, boxes_of, gap_between
+from pavas_core.estimation.tracking.linking import Observation
 
 _REST_S = 3.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pavas_core.estimation.bodies import Body
+from pavas_core.estimation.tracking.bodies import Body
 
 _RUN_STEPS = 3
 _SHOT_AREA = 60.0

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation import scale as scales
-from pavas_core.estimation.blows import Blow, find_blows
-from pavas_core.estimation.breaks import CutPath, cut_at_kinks, hit_confidence, make_paths
-from pavas_core.estimation.centres import whole_centres
-from pavas_core.estimation.fits import Kink
-from pavas_core.estimation.scale import Flight, Scale
-from pavas_core.estimation.tips import end_path, end_velocity
+from pavas_core.estimation.planar import scale as scales
+from pavas_core.estimation.planar.blows import Blow, find_blows
+from pavas_core.estimation.planar.breaks import CutPath, cut_at_kinks, hit_confidence, make_paths
+from pavas_core.estimation.planar.centres import whole_centres
+from pavas_core.estimation.planar.fits import Kink
+from pavas_core.estimation.planar.scale import Flight, Scale
+from pavas_core.estimation.planar.tips import end_path, end_velocity
 from pavas_core.physics.names import find_objects
 from pavas_core.physics.types import (
     GRAVITY_MPS2,

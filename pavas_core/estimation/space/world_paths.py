@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pavas_core.estimation.reconstruction import View
-from pavas_core.estimation.world_background import Alignment
+from pavas_core.estimation.space.reconstruction import View
+from pavas_core.estimation.space.world_background import Alignment
 from pavas_core.models.cut3r_picture import Placement
 from pavas_core.physics.masks import unpack_mask
 from pavas_core.physics.types import Track

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pavas_core.errors import MediaError
-from pavas_core.estimation import camera, selection
 from pavas_core.estimation.ahead import ahead
-from pavas_core.estimation.bodies import Body
-from pavas_core.estimation.flow import FlowField
-from pavas_core.estimation.foreground import (
+from pavas_core.estimation.tracking import camera, selection
+from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.flow import FlowField
+from pavas_core.estimation.tracking.foreground import (
     Canvas,
     Detection,
     find_regions,
@@ -26,7 +26,7 @@ from pavas_core.estimation.foreground import (
     long_background,
     short_background,
 )
-from pavas_core.estimation.linking import Linker, Observation, Trail
+from pavas_core.estimation.tracking.linking import Linker, Observation, Trail
 from pavas_core.physics.masks import pack_masks
 from pavas_core.physics.types import MASK_LONG_SIDE, MovingObject, ObjectSet, PackedMasks, Track, TrackSet
 from pavas_core.runtime import Runtime

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation.breaks import CutPath, general_motion
-from pavas_core.estimation.fits import fit_piece
+from pavas_core.estimation.planar.breaks import CutPath, general_motion
+from pavas_core.estimation.planar.fits import fit_piece
 from pavas_core.physics.types import GRAVITY_MPS2, ScaleSource
 from pavas_core.physics.validate import check_length_m
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pavas_core.estimation.breaks import LEAST_SWING
+from pavas_core.estimation.planar.breaks import LEAST_SWING
 
 _MOST_KEPT = 0.15
 _MOST_REBOUND = 0.85

@@ -71,11 +71,11 @@ def load_segmenter(path: Path, *, precision: str = "auto", runtime: Runtime | No
     """
     runtime = runtime or Runtime()
     if path.is_dir():
-        from pavas_core.estimation.sam2_transformers import load
+        from pavas_core.estimation.masks.sam2_transformers import load
 
         return load(path, precision=precision, runtime=runtime)
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         raise WeightsError(f"{path.name} is no SAM 2 checkpoint: give a .pt or .safetensors file or a model's folder.")
-    from pavas_core.estimation.sam2_package import load_file
+    from pavas_core.estimation.masks.sam2_package import load_file
 
     return load_file(path, precision=precision, runtime=runtime)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation.reconstruction import Reconstruction, from_point_maps, points_from_depth
+from pavas_core.estimation.space.reconstruction import Reconstruction, from_point_maps, points_from_depth
 from pavas_core.physics.types import TrackSet
 
 LONG_SIDE = 512

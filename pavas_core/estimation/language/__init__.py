@@ -1,0 +1,1 @@
+"""What moves and how heavy it is, from the words of language models."""

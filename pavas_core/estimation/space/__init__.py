@@ -1,0 +1,1 @@
+"""Velocity in space from a metric reconstruction."""

@@ -1,0 +1,1 @@
+"""What moves in an ordinary video and where, without weights: background, regions, links, trails, bodies."""
