@@ -22,6 +22,10 @@ from tests.e2e.test_published_model import write_models
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 TEMPLATES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 PUBLISHED = "mmaudio_large_44k_v2.pth"
+WHERE_TO_GET = {
+    PUBLISHED: "get it and what it needs with the node Download Models (PAVAS)",
+    "cut3r_512_dpt_4_64.pth": "from CUT3R's own page on GitHub (not for commercial use), into ",
+}
 SMALL = {"PavasLoadModel": {"file": "one.safetensors"}, "PavasLoadVideo": {"duration_s": 1.2}}
 """What a template with published weights gets instead: small files, and a clip of two Synchformer windows."""
 MEDIA = ("images", "audio", "gifs", "video")
@@ -121,7 +125,7 @@ def test_no_node_lies_on_another(request, comfy_web, page, name):
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_fresh_server_runs_the_template_or_says_which_file_to_get(comfy_web, name):
     graph = twin(name)
-    missing = [key for key, node in graph.items() if node["inputs"].get("file") == PUBLISHED]
+    missing = [key for key, node in graph.items() if node["inputs"].get("file") in WHERE_TO_GET]
     status, reply = comfy_web.post("/prompt", {"prompt": graph})
     if "prompt_id" in reply:  # at least a part of it runs
         comfy_web.post("/queue", {"delete": [reply["prompt_id"]]})
@@ -131,4 +135,4 @@ def test_a_fresh_server_runs_the_template_or_says_which_file_to_get(comfy_web, n
         assert not reply["node_errors"]
     for key in missing:
         (error,) = reply["node_errors"][key]["errors"]
-        assert "get it and what it needs with the node Download Models (PAVAS)" in error["details"]
+        assert WHERE_TO_GET[graph[key]["inputs"]["file"]] in error["details"]
