@@ -8,16 +8,15 @@ from pathlib import Path
 from comfy_api.latest import io
 
 from pavas_core.errors import PavasError
-from pavas_core.runtime import PRECISIONS
 
 from . import model_folders
 from .convert import clip_of, comfy_images
 from .estimator_models import result_cache
 from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
 from .paths import fingerprint
-from .velocity import known_sizes, time_scale_input
+from .velocity import known_sizes, objects_input, time_scale_input, velocity_output
 from .vlm import cache_input
-from .wires import Objects, Tracks, Velocity, node_schema
+from .wires import Tracks, node_schema, precision_input
 
 Cut3r = io.Custom("PAVAS_CUT3R")
 MogeGeometry = io.Custom("MOGE_GEOMETRY")
@@ -76,12 +75,7 @@ class PavasLoadCut3r(io.ComfyNode):
             search_aliases=["cut3r", "3d reconstruction", "pointmap", "metric depth"],
             inputs=[
                 io.Combo.Input("file", options=list(_files()), tooltip="The .pth as published, or a .safetensors."),
-                io.Combo.Input(
-                    "precision",
-                    options=list(PRECISIONS),
-                    default=PRECISIONS[0],
-                    tooltip="Of encoder and decoder; auto = what suits this device. Heads stay fp32.",
-                ),
+                precision_input("Of encoder and decoder; auto = what suits this device. Heads stay fp32."),
             ],
             outputs=[Cut3r.Output("cut3r", display_name="cut3r", tooltip="For Velocity by CUT3R.")],
             hidden=[io.Hidden.unique_id],
@@ -136,14 +130,13 @@ def _choices() -> list:
     ]
 
 
-def _objects_input():
-    return Objects.Input(
-        "objects", optional=True, tooltip="Needed only where known sizes go by name rather than by id."
-    )
-
-
-def _velocity_output():
-    return Velocity.Output("velocity", display_name="velocity", tooltip="Speed of each object, and where it jumps.")
+def _outputs() -> list:
+    """What every velocity in space gives."""
+    return [
+        velocity_output(),
+        io.Image.Output("depth", display_name="depth", tooltip="Depth of a few pictures: near is bright."),
+        io.String.Output("report", display_name="report", tooltip="Scale and noise floor, a line an object."),
+    ]
 
 
 class PavasCut3rVelocity(io.ComfyNode):
@@ -166,13 +159,9 @@ class PavasCut3rVelocity(io.ComfyNode):
                 Cut3r.Input("cut3r", tooltip="From Load CUT3R."),
                 *_choices(),
                 cache_input(),
-                _objects_input(),
+                objects_input(),
             ],
-            outputs=[
-                _velocity_output(),
-                io.Image.Output("depth", display_name="depth", tooltip="Depth of a few pictures: near is bright."),
-                io.String.Output("report", display_name="report", tooltip="Scale and noise floor, a line an object."),
-            ],
+            outputs=_outputs(),
             hidden=[io.Hidden.unique_id],
         )
 
@@ -246,13 +235,9 @@ class PavasGeometryVelocity(io.ComfyNode):
                 ),
                 MogeGeometry.Input("moge_geometry", optional=True, tooltip="From MoGe Inference."),
                 Da3Geometry.Input("da3_geometry", optional=True, tooltip="From Depth Anything 3 Inference."),
-                _objects_input(),
+                objects_input(),
             ],
-            outputs=[
-                _velocity_output(),
-                io.Image.Output("depth", display_name="depth", tooltip="Depth of a few pictures: near is bright."),
-                io.String.Output("report", display_name="report", tooltip="Scale and noise floor, a line an object."),
-            ],
+            outputs=_outputs(),
             hidden=[io.Hidden.unique_id],
         )
 

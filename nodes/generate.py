@@ -13,6 +13,36 @@ NEGATIVE_PROMPT = "speech, voice, music"
 """The default of :mod:`pavas_core.sampling.generate`, which is not imported to declare a node."""
 
 
+def guidance_inputs(seed_tooltip: str) -> list:
+    """What guides a network from noise to sound beside the prompt, as every sampling node takes it."""
+    return [
+        io.String.Input(
+            "negative_prompt",
+            default=NEGATIVE_PROMPT,
+            multiline=True,
+            tooltip="What shall not be heard; empty = nothing in particular.",
+        ),
+        seed_input(seed_tooltip),
+        io.Int.Input("steps", default=25, min=1, max=200, tooltip="Steps from noise to sound; 25 is usual."),
+        io.Float.Input(
+            "cfg_strength",
+            default=4.5,
+            min=0.0,
+            max=20.0,
+            step=0.1,
+            tooltip="How strongly clip and prompt guide; below 1 the negative prompt is not used.",
+        ),
+        io.Float.Input(
+            "physics_strength",
+            default=1.0,
+            min=0.0,
+            max=5.0,
+            step=0.05,
+            tooltip="How strongly the physics guides: 0 = not at all, 1 = as trained, more exaggerates.",
+        ),
+    ]
+
+
 class PavasEncodeVideo(io.ComfyNode):
     """What a network sees of a clip, computed once for every prompt, seed, edit and take."""
 
@@ -107,30 +137,7 @@ class PavasSampler(io.ComfyNode):
                     multiline=True,
                     tooltip="What is heard, such as: a rubber ball bounces on wood. May stay empty with a clip.",
                 ),
-                io.String.Input(
-                    "negative_prompt",
-                    default=NEGATIVE_PROMPT,
-                    multiline=True,
-                    tooltip="What shall not be heard; empty = nothing in particular.",
-                ),
-                seed_input("Same seed, same sound, on every device; another seed is another take."),
-                io.Int.Input("steps", default=25, min=1, max=200, tooltip="Steps from noise to sound; 25 is usual."),
-                io.Float.Input(
-                    "cfg_strength",
-                    default=4.5,
-                    min=0.0,
-                    max=20.0,
-                    step=0.1,
-                    tooltip="How strongly clip and prompt guide; below 1 the negative prompt is not used.",
-                ),
-                io.Float.Input(
-                    "physics_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=5.0,
-                    step=0.05,
-                    tooltip="How strongly the physics guides: 0 = not at all, 1 = as trained, more exaggerates.",
-                ),
+                *guidance_inputs("Same seed, same sound, on every device; another seed is another take."),
                 io.Int.Input(
                     "takes", default=1, min=1, max=16, tooltip="Sounds to make at once, each of another noise."
                 ),

@@ -7,7 +7,6 @@ from pathlib import Path
 from comfy_api.latest import io
 
 from pavas_core.errors import PavasError
-from pavas_core.runtime import PRECISIONS
 from pavas_core.weights.catalogue import download_command, entries, entry, networks, with_companions
 from pavas_core.weights.companions import COMPANION_ROLES
 
@@ -15,7 +14,7 @@ from . import model_folders
 from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
 from .model_folders import AUTO
 from .paths import fingerprint
-from .wires import Model, node_schema
+from .wires import Model, node_schema, precision_input
 
 NANO = "pavas-nano-1"
 NANO_WEIGHTS = Path(__file__).resolve().parents[1] / "pavas_core" / "models" / "weights" / f"{NANO}.safetensors"
@@ -73,12 +72,7 @@ class PavasLoadModel(io.ComfyNode):
                     default=AUTO,
                     tooltip="Phy-Adapter that lets mass and speed steer the sound; auto = the one in the file, if any.",
                 ),
-                io.Combo.Input(
-                    "precision",
-                    options=list(PRECISIONS),
-                    default=PRECISIONS[0],
-                    tooltip="Of network and encoders; auto = what suits this device, fp8 = smallest.",
-                ),
+                precision_input("Of network and encoders; auto = what suits this device, fp8 = smallest."),
                 companion("vae", "Latent to mel spectrogram"),
                 companion("vocoder", "Mel spectrogram to sound"),
                 companion("clip", "Encoder of pictures and prompt"),

@@ -5,13 +5,12 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from pavas_core.errors import PavasError
-from pavas_core.runtime import PRECISIONS
 
 from .convert import clip_of
 from .estimator_models import chosen, florence_choices, result_cache, sam2_choices
 from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
 from .vlm import cache_input
-from .wires import Objects, Tracks, node_schema
+from .wires import Objects, Tracks, node_schema, precision_input
 
 NONE = "none"
 BoundingBox = io.Custom("BOUNDING_BOX")
@@ -47,12 +46,7 @@ class PavasSegmentTrack(io.ComfyNode):
                     options=[*florence_choices(), NONE],
                     tooltip="Florence-2 folder; not needed for objects with boxes or prompts.",
                 ),
-                io.Combo.Input(
-                    "precision",
-                    options=list(PRECISIONS),
-                    default=PRECISIONS[0],
-                    tooltip="auto = what suits this device.",
-                ),
+                precision_input("auto = what suits this device."),
                 cache_input(),
                 # Without forceInput newer front ends draw a box of their own here and send it unasked.
                 BoundingBox.Input(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .convert import clip_of, comfy_audio
-from .generate import NEGATIVE_PROMPT
+from .generate import guidance_inputs
 from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
 from .model import NO_ADAPTER
-from .wires import Model, Scene, Stems, Tracks, node_schema, seed_input
+from .wires import Model, Scene, Stems, Tracks, node_schema, output_gain_input
 
 
 class PavasEncodeStems(io.ComfyNode):
@@ -67,30 +67,7 @@ class PavasSampleStems(io.ComfyNode):
                     multiline=True,
                     tooltip="What is heard; the same words for every object. May stay empty.",
                 ),
-                io.String.Input(
-                    "negative_prompt",
-                    default=NEGATIVE_PROMPT,
-                    multiline=True,
-                    tooltip="What shall not be heard; empty = nothing in particular.",
-                ),
-                seed_input("Same seed, same sounds; the objects differ in noise by themselves."),
-                io.Int.Input("steps", default=25, min=1, max=200, tooltip="Steps from noise to sound; 25 is usual."),
-                io.Float.Input(
-                    "cfg_strength",
-                    default=4.5,
-                    min=0.0,
-                    max=20.0,
-                    step=0.1,
-                    tooltip="How strongly clip and prompt guide; below 1 the negative prompt is not used.",
-                ),
-                io.Float.Input(
-                    "physics_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=5.0,
-                    step=0.05,
-                    tooltip="How strongly the physics guides: 0 = not at all, 1 = as trained, more exaggerates.",
-                ),
+                *guidance_inputs("Same seed, same sounds; the objects differ in noise by themselves."),
                 io.Int.Input("takes", default=1, min=1, max=16, tooltip="Sounds to make of every object."),
                 io.Combo.Input(
                     "channels",
@@ -98,14 +75,7 @@ class PavasSampleStems(io.ComfyNode):
                     default="mono",
                     tooltip="Stereo places every object where it is seen.",
                 ),
-                io.Float.Input(
-                    "output_gain_db",
-                    default=0.0,
-                    min=-60.0,
-                    max=40.0,
-                    step=0.5,
-                    tooltip="Gain of everything in dB; the same for every clip.",
-                ),
+                output_gain_input(),
                 Scene.Input(
                     "scene", optional=True, tooltip="Physics of the objects, for models with a Phy-Adapter; or edited."
                 ),

@@ -10,7 +10,7 @@ from pavas_core.synthesis.room import ROOMS
 
 from .convert import comfy_audio
 from .host import comfy_runtime, says_what_is_missing
-from .wires import Scene, node_schema, seed_input
+from .wires import Scene, node_schema, output_gain_input, seed_input
 
 log = logging.getLogger("pavas")
 
@@ -50,14 +50,7 @@ class PavasSynthesizeImpacts(io.ComfyNode):
                     default="stereo",
                     tooltip="Stereo places each impact where it is seen.",
                 ),
-                io.Float.Input(
-                    "output_gain_db",
-                    default=0.0,
-                    min=-60.0,
-                    max=40.0,
-                    step=0.5,
-                    tooltip="Gain of everything in dB; the same for every clip.",
-                ),
+                output_gain_input(),
             ],
             outputs=[
                 io.Audio.Output("audio", display_name="audio", tooltip="All objects together."),

@@ -20,6 +20,18 @@ def time_scale_input() -> io.Float.Input:
     )
 
 
+def objects_input():
+    """The objects, as every measurement of velocity takes them."""
+    return Objects.Input(
+        "objects", optional=True, tooltip="Needed only where known sizes go by name rather than by id."
+    )
+
+
+def velocity_output():
+    """What every measurement of velocity gives."""
+    return Velocity.Output("velocity", display_name="velocity", tooltip="Speed of each object, and where it jumps.")
+
+
 class PavasPlanarVelocity(io.ComfyNode):
     """Speed in m/s from the tracks, with the metric scale from gravity, a known size or metres per pixel."""
 
@@ -52,14 +64,10 @@ class PavasPlanarVelocity(io.ComfyNode):
                     tooltip="One line an object: its id or name, =, diameter in metres. Empty = none known.",
                 ),
                 time_scale_input(),
-                Objects.Input(
-                    "objects", optional=True, tooltip="Needed only where known sizes go by name rather than by id."
-                ),
+                objects_input(),
             ],
             outputs=[
-                Velocity.Output(
-                    "velocity", display_name="velocity", tooltip="Speed of each object, and where it jumps."
-                ),
+                velocity_output(),
             ],
         )
 
@@ -113,9 +121,7 @@ class PavasManualVelocity(io.ComfyNode):
                 time_scale_input(),
             ],
             outputs=[
-                Velocity.Output(
-                    "velocity", display_name="velocity", tooltip="Speed of each object, and where it jumps."
-                ),
+                velocity_output(),
             ],
         )
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from pavas_core.estimation.language import vlm_text
-from pavas_core.runtime import PRECISIONS
 
 from .convert import clip_of, comfy_images
 from .estimator_models import CACHE_MODES, chosen, result_cache, vlm_choices
 from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
-from .wires import Mass, Objects, Vlm, node_schema
+from .wires import Mass, Objects, Vlm, node_schema, precision_input
 
 VLM_EXAMPLE = "Qwen/Qwen3-VL-8B-Instruct (Apache-2.0) as a folder with its json and safetensors files"
 
@@ -65,12 +64,7 @@ class PavasLoadVlm(io.ComfyNode):
             search_aliases=["qwen", "vision language model", "llm", "vlm"],
             inputs=[
                 io.Combo.Input("model", options=list(vlm_choices()), tooltip="Folder of the model."),
-                io.Combo.Input(
-                    "precision",
-                    options=list(PRECISIONS),
-                    default=PRECISIONS[0],
-                    tooltip="auto = what suits this device.",
-                ),
+                precision_input("auto = what suits this device."),
             ],
             outputs=[Vlm.Output("vlm", display_name="vlm", tooltip="For Detect Moving Objects and Estimate Mass.")],
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from pavas_core.runtime import PRECISIONS
+
 Objects = io.Custom("PAVAS_OBJECTS")
 Tracks = io.Custom("PAVAS_TRACKS")
 Mass = io.Custom("PAVAS_MASS")
@@ -30,3 +32,20 @@ def seed_input(tooltip: str) -> io.Int.Input:
     """A seed that stays as it is after a run, where this ComfyUI can say so."""
     fixed = io.ControlAfterGenerate.fixed if hasattr(io, "ControlAfterGenerate") else True
     return io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=fixed, tooltip=tooltip)
+
+
+def precision_input(tooltip: str) -> io.Combo.Input:
+    """What a network computes in, as every node that loads one takes it."""
+    return io.Combo.Input("precision", options=list(PRECISIONS), default=PRECISIONS[0], tooltip=tooltip)
+
+
+def output_gain_input() -> io.Float.Input:
+    """Gain of all that a node makes, never of single clips."""
+    return io.Float.Input(
+        "output_gain_db",
+        default=0.0,
+        min=-60.0,
+        max=40.0,
+        step=0.5,
+        tooltip="Gain of everything in dB; the same for every clip.",
+    )

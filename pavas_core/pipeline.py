@@ -15,6 +15,7 @@ from pavas_core.runtime import Runtime
 
 if TYPE_CHECKING:
     from pavas_core.audio import Audio
+    from pavas_core.models.sound_model import SoundModel
     from pavas_core.synthesis.engine import Synthesis
     from pavas_core.video.clip import Clip
 
@@ -135,9 +136,6 @@ def foley_nano(
     Raises PavasError for options that only the modal engine has.
     """
     from pavas_core.models import nano
-    from pavas_core.sampling.generate import generate
-    from pavas_core.sampling.physics import encode_physics
-    from pavas_core.sampling.vocode import vocode
     from pavas_core.synthesis.materials import words_to_material
     from pavas_core.synthesis.prompt import parse_prompt
 
@@ -148,20 +146,16 @@ def foley_nano(
         raise PavasError(f"{nano.NAME} knows one small room: leave --room out, or use --engine modal.")
     surface = words_to_material(options.floor) or parse_prompt(prompt).surface
     model = nano.load_nano(runtime)
-    features = model.encode_video(clip, scene.tracks, runtime=runtime)
-    latent = generate(
+    return _sampled(
         model,
-        features,
-        encode_physics(model, features, scene, runtime=runtime),
+        clip,
+        scene,
+        options,
+        runtime,
         prompt=nano.prompt_of(scene, surface),
-        seed=options.seed,
         steps=nano.STEPS,
         cfg_strength=nano.CFG_STRENGTH,
-        takes=options.takes,
-        runtime=runtime,
     )
-    sounds = vocode(model, latent, features.duration_s, output_gain_db=options.gain_db, runtime=runtime)
-    return [_as_asked(sound, options) for sound in sounds]
 
 
 def foley_published(
@@ -177,9 +171,7 @@ def foley_published(
     Raises WeightsError for files that are missing or do not fit, PavasError for options that only the modal engine has.
     """
     from pavas_core.models.published import load_published
-    from pavas_core.sampling.generate import NEGATIVE_PROMPT, generate
-    from pavas_core.sampling.physics import encode_physics
-    from pavas_core.sampling.vocode import vocode
+    from pavas_core.sampling.generate import NEGATIVE_PROMPT
     from pavas_core.weights.companions import network_named
     from pavas_core.weights.folders import default_folders, usable_files
 
@@ -201,18 +193,29 @@ def foley_published(
     )
     for line in model.summary.splitlines():
         log.info("%s", line)
-    features = model.encode_video(clip, scene.tracks, runtime=runtime)
-    latent = generate(
+    return _sampled(
         model,
-        features,
-        encode_physics(model, features, scene, runtime=runtime) if model.adapter is not None else None,
+        clip,
+        scene,
+        options,
+        runtime,
         prompt=prompt,
         negative_prompt=NEGATIVE_PROMPT if weights.negative_prompt is None else weights.negative_prompt,
-        seed=options.seed,
         steps=weights.steps,
-        takes=options.takes,
-        runtime=runtime,
     )
+
+
+def _sampled(
+    model: SoundModel, clip: Clip, scene: Scene, options: SoundOptions, runtime: Runtime, **guidance: Any
+) -> list[Synthesis]:
+    """What ``model`` makes of the clip and, where it has an adapter, of the scene's physics; a sound a take."""
+    from pavas_core.sampling.generate import generate
+    from pavas_core.sampling.physics import encode_physics
+    from pavas_core.sampling.vocode import vocode
+
+    features = model.encode_video(clip, scene.tracks, runtime=runtime)
+    physics = encode_physics(model, features, scene, runtime=runtime) if model.adapter is not None else None
+    latent = generate(model, features, physics, seed=options.seed, takes=options.takes, runtime=runtime, **guidance)
     sounds = vocode(model, latent, features.duration_s, output_gain_db=options.gain_db, runtime=runtime)
     return [_as_asked(sound, options) for sound in sounds]
 
