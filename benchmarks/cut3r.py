@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pavas_core.evaluation.parity_cut3r import picture_of
-from pavas_core.evaluation.parity_weights import seeded_tensor
+from pavas_core.evaluation.parity.cut3r import picture_of
+from pavas_core.evaluation.parity.weights import seeded_tensor
 from pavas_core.models.cut3r import VARIANTS, Cut3r, Cut3rConfig
 from pavas_core.models.cut3r_camera import pose_matrix
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
-from pavas_core.evaluation.parity_weights import fill
+from pavas_core.evaluation.parity.weights import fill
 from pavas_core.models.clip_encoder import ClipEncoder
 from pavas_core.models.layers import lay_out_for_cpu
 from pavas_core.models.network import VARIANTS, FlowTransformer

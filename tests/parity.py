@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor, nn
 
-from pavas_core.evaluation.parity_weights import fill as fill
+from pavas_core.evaluation.parity.weights import fill as fill
 
 SHARED = Path(os.environ.get("PAVAS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 FOLDER = SHARED / "parity" / "mmaudio"

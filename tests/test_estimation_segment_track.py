@@ -12,9 +12,9 @@ import torch
 from pavas_core.errors import PhysicsError
 from pavas_core.estimation.masks import segment_track as module
 from pavas_core.estimation.masks.mask_tracks import tracks_of_masks
-from pavas_core.estimation.masks.sam2 import Prompt
 from pavas_core.estimation.masks.segment_prompts import masks_of_sam3, prompts_of_boxes, prompts_of_points
 from pavas_core.estimation.masks.segment_track import TimedPrompt, segment_track
+from pavas_core.estimation.masks.segmenter import Prompt
 from pavas_core.estimation.result_cache import ResultCache
 from pavas_core.physics.types import MovingObject, ObjectSet
 from pavas_core.video.clip import clip_from_frames

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 
 from pavas_core.errors import MediaError
-from pavas_core.evaluation.parity_cut3r import CHECKS
+from pavas_core.evaluation.parity.cut3r import CHECKS
 from pavas_core.models import cut3r_blocks
 from pavas_core.models.cut3r import VARIANTS, Cut3r, Cut3rConfig, config_from_shapes
 from pavas_core.models.cut3r_camera import median_focal_length, ray_map

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pavas_core.cli import main
-from pavas_core.evaluation.parity import find_checks, metadata, run_check, seed_of
-from pavas_core.evaluation.parity_weights import seeded_tensor
+from pavas_core.evaluation.parity.cases import metadata
+from pavas_core.evaluation.parity.checks import find_checks, run_check, seed_of
+from pavas_core.evaluation.parity.weights import seeded_tensor
 from pavas_core.models.mel import MEL_VARIANTS, mel_filters
 from pavas_core.models.network import VARIANTS, FlowTransformer, NetworkConfig, config_from_shapes
 from pavas_core.models.vocoder import fold_state_dict as fold_vocoder

@@ -23,7 +23,7 @@ def _run(options: argparse.Namespace) -> int:
     from fnmatch import fnmatch
 
     from pavas_core.errors import PavasError
-    from pavas_core.evaluation.parity import find_checks, run_check
+    from pavas_core.evaluation.parity.checks import find_checks, run_check
 
     known, unknown = find_checks(options.folder)
     known = [(path, case) for path, case in known if fnmatch(path.name, options.only)]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pavas_core.errors import WeightsError
-from pavas_core.estimation.masks.sam2 import MEAN, MEMORY_FRAMES, STD, Prompt, Session
+from pavas_core.estimation.masks.segmenter import MEAN, MEMORY_FRAMES, STD, Prompt, Session
 from pavas_core.estimation.result_cache import hash_of_weights
 from pavas_core.runtime import Runtime
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pavas_core.errors import WeightsError
 from pavas_core.estimation.checkpoints import check_whole, loading
-from pavas_core.estimation.masks.sam2 import MEMORY_FRAMES, Prompt, Session
+from pavas_core.estimation.masks.segmenter import MEMORY_FRAMES, Prompt, Session
 from pavas_core.estimation.result_cache import hash_of_weights
 from pavas_core.runtime import Runtime
 

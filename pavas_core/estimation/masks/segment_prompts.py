@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pavas_core.errors import PhysicsError
-from pavas_core.estimation.masks.sam2 import Prompt
 from pavas_core.estimation.masks.segment_track import TimedPrompt
+from pavas_core.estimation.masks.segmenter import Prompt
 from pavas_core.physics.types import MovingObject, ObjectSet
 
 

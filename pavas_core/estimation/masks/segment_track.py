@@ -16,7 +16,7 @@ import numpy as np
 from pavas_core.errors import MediaError, PavasError
 from pavas_core.estimation.masks.grounding import Box, Grounder, ground
 from pavas_core.estimation.masks.mask_tracks import CameraPoses, TrackMaker, doubles, frames_of, key_of_pictures
-from pavas_core.estimation.masks.sam2 import Prompt, Segmenter, Session
+from pavas_core.estimation.masks.segmenter import Prompt, Segmenter, Session
 from pavas_core.estimation.result_cache import ResultCache, key_of
 from pavas_core.physics.types import MovingObject, ObjectSet, Track, TrackSet
 from pavas_core.runtime import Runtime

@@ -1,46 +1,22 @@
-"""Golden numbers: which files of a folder can be checked, how, and whether our networks give them.
-
-A check takes a file's path and the seed of its weights and yields rows of (what, error, tolerance).
-"""
+"""Which files of a folder hold golden numbers that can be checked, and the check of one."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from fnmatch import fnmatch
+from collections.abc import Iterator
 from pathlib import Path
 
 from pavas_core.errors import PavasError
-
-Row = tuple[str, float, float]
-"""What was compared, the worst error, and the error allowed."""
-Check = Callable[[Path, int], Iterable[Row]]
+from pavas_core.evaluation.parity.cases import Case, Row, metadata
 
 SUFFIXES = (".safetensors", ".pth", ".json")
 
 
-@dataclass(frozen=True)
-class Case:
-    """How files of one kind are checked."""
-
-    pattern: str
-    """Of the file's name, as a shell would match it."""
-    check: Check
-    tensor: str = ""
-    """A tensor that the file must hold, where the name alone does not tell."""
-
-    def fits(self, path: Path) -> bool:
-        """Whether this is the check for a file."""
-        return fnmatch(path.name, self.pattern) and (not self.tensor or self.tensor in _tensor_names(path))
-
-
 def all_cases() -> tuple[Case, ...]:
     """Every check there is, those of small files first."""
-    from pavas_core.evaluation import parity_cut3r, parity_mmaudio
+    from pavas_core.evaluation.parity import cut3r, mmaudio
 
-    cut3r = (Case(name, check) for name, check in parity_cut3r.CHECKS.items())
-    return (*parity_mmaudio.CASES, *cut3r)
+    return (*mmaudio.CASES, *(Case(name, check) for name, check in cut3r.CHECKS.items()))
 
 
 def find_checks(folder: Path) -> tuple[list[tuple[Path, Case]], list[Path]]:
@@ -86,22 +62,3 @@ def seed_of(path: Path) -> int:
         return int(said or 0)
     except ValueError:
         raise PavasError(f"{path.name} names the seed {said!r}, which is no whole number.") from None
-
-
-def metadata(path: Path) -> dict[str, str]:
-    """What the header of a safetensors file says beside its tensors. Raises PavasError for a broken one."""
-    return _header(path)[0]
-
-
-def _tensor_names(path: Path) -> frozenset[str]:
-    return _header(path)[1] if path.suffix == ".safetensors" else frozenset()
-
-
-def _header(path: Path) -> tuple[dict[str, str], frozenset[str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            return file.metadata() or {}, frozenset(file.keys())
-    except (SafetensorError, OSError) as error:
-        raise PavasError(f"{path.name} cannot be read ({error}): copy it again.") from None

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pavas_core.evaluation.parity import Case, Row, metadata
-from pavas_core.evaluation.parity_weights import fill
+from pavas_core.evaluation.parity.cases import Case, Row, metadata
+from pavas_core.evaluation.parity.weights import fill
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pavas_core.evaluation.parity.cases import Row
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pavas_core.models.cut3r import Cut3r, Cut3rConfig
     from pavas_core.models.cut3r_heads import Prediction
-
-Row = tuple[str, float, float]
-"""What was compared, the worst error, and the error allowed."""
 
 CLOSE, STATE = 1e-4, 1e-3
 _DAMPED = re.compile(r"downstream_head\.(dpt_\w+\.head\.4|(proj|cross_proj|rgb_proj)\.fc2)\.weight")
@@ -30,7 +29,7 @@ _TINY |= {"state_heads": 8, "state_size": 30, "memory_size": 20}
 
 def _fill(network: nn.Module, seed: int) -> None:
     """Weights by the rule of the golden numbers: normal draws, seeded by the tensor's name and ``seed``."""
-    from pavas_core.evaluation.parity_weights import seeded_tensor
+    from pavas_core.evaluation.parity.weights import seeded_tensor
 
     for name, value in network.state_dict().items():
         drawn = seeded_tensor(name, value.shape, seed)
@@ -54,7 +53,7 @@ def _seed(golden: Mapping[str, Tensor], config: Cut3rConfig, given: int) -> int:
 
 def _first_state(config: Cut3rConfig, seed: int) -> Tensor:
     """The state before the first frame, without the rest of the network."""
-    from pavas_core.evaluation.parity_weights import seeded_tensor
+    from pavas_core.evaluation.parity.weights import seeded_tensor
 
     weight = seeded_tensor("decoder_embed_state.weight", (config.dec_dim, config.enc_dim), seed)
     bias = seeded_tensor("decoder_embed_state.bias", (config.dec_dim,), seed)

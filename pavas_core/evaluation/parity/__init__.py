@@ -1,0 +1,1 @@
+"""Golden numbers of public references, and whether our networks give them."""
