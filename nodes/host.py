@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,37 @@ def says_what_is_missing(execute: Callable) -> Callable:
     return run
 
 
+def _in_a_thread_of_its_own(call: Callable) -> Callable:
+    """Have ``call`` run in a thread that ends with it, and wait.
+
+    oneDNN, which computes on the CPU, generates code for every new shape and keeps a failure to find memory for it
+    with the thread (xbyak's thread-local error, which nothing clears): from then on that thread gets no new
+    primitive, however much memory there is. ComfyUI has one thread for all graphs, so it is spared.
+    """
+
+    def run(*args, **inputs):
+        import torch
+
+        context, inference = contextvars.copy_context(), torch.is_inference_mode_enabled()
+        results, errors = [], []
+
+        def work():
+            try:
+                with torch.inference_mode(inference):
+                    results.append(context.run(call, *args, **inputs))
+            except BaseException as error:  # ComfyUI's interruption is no Exception; raised again below
+                errors.append(error)
+
+        thread = threading.Thread(target=work, name="pavas", daemon=True)
+        thread.start()
+        thread.join()
+        if errors:
+            raise errors.pop()
+        return results.pop()
+
+    return run
+
+
 def survives_full_memory(execute: Callable) -> Callable:
     """On a full device, have ComfyUI unload every model and try once more; then give up in one sentence."""
 
@@ -42,9 +75,11 @@ def survives_full_memory(execute: Callable) -> Callable:
     def run(cls, *args, **inputs):
         import comfy.model_management as management
 
+        on_cpu = str(management.get_torch_device()) == "cpu"
+        call = _in_a_thread_of_its_own(execute) if on_cpu else execute
         for attempt in ("first", "last"):
             try:
-                return execute(cls, *args, **inputs)
+                return call(cls, *args, **inputs)
             except Exception as error:
                 if not (isinstance(error, (RuntimeError, MemoryError)) and is_out_of_memory(error)):
                     raise

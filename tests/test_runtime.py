@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import importlib
 import sys
+import threading
 
 import pytest
 import torch
@@ -95,6 +97,42 @@ def test_comfyui_streams_its_own_layers_and_loads_a_librarys_network_whole(host,
         (["CoreModelPatcher"], {"memory_required": 7}),
         (["ModelPatcher"], {"memory_required": 7, "force_full_load": True}),
     ]
+
+
+def test_what_full_memory_leaves_in_a_thread_does_not_stay_in_comfyuis(host):
+    _, module = host
+    spoilt, spoken_for = threading.local(), contextvars.ContextVar("node")
+
+    @module.survives_full_memory
+    def execute(cls, *, full):
+        assert spoken_for.get() == "7", "ComfyUI tells nodes apart by context"
+        assert torch.is_inference_mode_enabled()
+        if hasattr(spoilt, "error"):
+            raise RuntimeError("could not create a primitive")
+        if full:
+            spoilt.error = True
+            raise RuntimeError("could not create a primitive")
+        return "done"
+
+    spoken_for.set("7")
+    with torch.inference_mode():
+        with pytest.raises(PavasError, match="is full"):
+            execute(None, full=True)
+        assert execute(None, full=False) == "done"
+
+
+def test_comfyuis_interruption_passes_though_it_is_no_exception(host):
+    _, module = host
+
+    class Interrupted(BaseException):
+        pass
+
+    @module.survives_full_memory
+    def execute(cls):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        execute(None)
 
 
 def test_a_full_device_is_emptied_once_and_then_said(host):

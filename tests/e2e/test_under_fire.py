@@ -84,6 +84,9 @@ def test_the_server_goes_on_after_its_memory_ran_out(comfy, nano):
     assert "memory" in assert_one_sentence(run.error).lower()
     nano.inputs("PavasSampler").update(seed=6, takes=1)
     run_all(comfy, nano)
+    # Shapes that were never computed before, for which oneDNN must generate code.
+    nano.inputs("PavasSampler").update(seed=7, takes=3)
+    run_all(comfy, nano)
 
 
 def test_a_clip_deleted_during_the_run_is_told(comfy, quick_start):
