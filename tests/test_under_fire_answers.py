@@ -29,7 +29,8 @@ MASSES = (
 JUNK = (
     "NaN", "Infinity", "-1", "1e999", "0", "null", "true", "{}", "[]", "[[[[", "}}}}", '"', "'", "\\", "\\u12", "\x00",
     "\u202e", "“", "½", "kg", " tonnes", "-", "–", "±", ",", ":", "//", "/*", "```", "<think>", "</think>", "\n", "\t",
-    "九", "９", "🏀", "claw hammer", "red rubber ball", "object", "mass_kg", "9" * 400, "(" * 50, " " * 200, "1/0 kg",
+    "\u4e5d", "\uff19", "\U0001f3c0",
+    "claw hammer", "red rubber ball", "object", "mass_kg", "9" * 400, "(" * 50, " " * 200, "1/0 kg",
 )  # fmt: skip
 
 
