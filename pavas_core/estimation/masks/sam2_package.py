@@ -29,7 +29,7 @@ _TRUNK = "image_encoder.trunk."
 def cure() -> str:
     """The command that installs the package for this interpreter without touching its torch."""
     pip = f'"{sys.executable}" -m pip install'
-    return f"SAM2_BUILD_CUDA=0 {pip} --no-build-isolation --no-deps sam2 && {pip} hydra-core iopath"
+    return f"{pip} --no-build-isolation --no-deps sam2 && {pip} hydra-core iopath"
 
 
 def is_installed() -> bool:
