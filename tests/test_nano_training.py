@@ -12,6 +12,7 @@ import torch
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import ABLATIONS, ablated_config
 from pavas_core.models.nano_text import text_tokens
+from pavas_core.models.nano_visual import look, see
 from pavas_core.models.phy_adapter import PhysicsInputs
 from pavas_core.physics.types import Track, TrackSet
 from pavas_core.runtime import Runtime
@@ -19,7 +20,17 @@ from pavas_core.training import loop
 from pavas_core.training.batches import Examples, batch, draw, stack, whole
 from pavas_core.training.examples import example, through_tracker, training_clip, true_sound
 from pavas_core.training.faults import with_faults
-from pavas_core.training.loop import AVERAGE_EVERY, NanoNetwork, Recipe, flow_loss, train
+from pavas_core.training.loop import (
+    AVERAGE_EVERY,
+    NanoNetwork,
+    Recipe,
+    clip_levels_db,
+    clip_octaves,
+    flow_loss,
+    token_weights,
+    train,
+)
+from pavas_core.training.mirror import mirrored_clip, mirrored_objects, mirrored_sync
 from pavas_core.training.tracked import named_by_truth, see_through_tracker
 
 SEEDS = (1001, 1003)
@@ -102,6 +113,55 @@ def test_edited_impacts_are_always_told(data: Examples) -> None:
     given = batch(data, np.repeat(scene, 20), np.repeat(variant, 20), np.random.default_rng(3))
     told = given.physics.impacts_known | ~given.physics.present.flatten(1).any(dim=1)
     assert told.all()
+
+
+@pytest.mark.parametrize(("seed", "things", "alike"), [(9019, 1, 0.999), (9007, 2, 0.95)])
+def test_a_mirrored_scene_is_seen_mirrored(seed: int, things: int, alike: float) -> None:
+    """Where one of two things is not seen, which of them stands first is not mirrored; all else is."""
+    sim = training_clip(seed)
+    tracks = sim.scene.tracks
+    assert tracks is not None
+    assert len(tracks.tracks) == things
+    width = tracks.width
+    turned = replace(
+        tracks,
+        tracks=tuple(
+            replace(
+                track,
+                centroids=track.centroids * [-1, 1] + [width, 0],
+                boxes=track.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [width, 0, width, 0],
+            )
+            for track in tracks.tracks
+        ),
+    )
+    times, frames = list(tracks.times_s), list(sim.frames())
+    seen = see(tracks, look(frames, times, tracks), tracks.duration_s)
+    other = see(turned, look([frame[:, ::-1].copy() for frame in frames], times, turned), tracks.duration_s)
+    for mirrored, name in ((mirrored_sync, "sync"), (mirrored_clip, "clip"), (mirrored_objects, "objects")):
+        expected, found = torch.from_numpy(getattr(other, name)), mirrored(torch.from_numpy(getattr(seen, name)))
+        assert not torch.allclose(expected, torch.from_numpy(getattr(seen, name)), atol=0.05), name
+        assert ((expected - found).abs() < 2e-3).float().mean() > alike, name
+
+
+def test_sounding_tokens_weigh_more_where_impacts_are_told(data: Examples) -> None:
+    physics = replace(
+        whole(data, np.zeros(3, int), np.zeros(3, int)).physics,
+        impact_token=torch.tensor([[10.3, 0.0], [10.3, 0.0], [0.0, 0.0]]),
+        impulse_ns=torch.tensor([[1.0, torch.nan], [1.0, torch.nan], [torch.nan, torch.nan]]),
+        impacts_known=torch.tensor([True, False, True]),
+    )
+    weight = token_weights(physics, 128)
+    assert float(weight.mean()) == pytest.approx(1.0)
+    assert weight[0, 9] == weight[0, 10] == weight[0, 25] == weight[1, 60] > 2 * weight[0, 27]
+    assert weight[0, 8] == weight[0, 27] == weight[2, 60]
+
+
+def test_a_brighter_sound_is_judged_brighter(codec: NanoCodec) -> None:
+    t = torch.arange(32768) / 16000
+    octaves = [float(clip_octaves(codec, codec.encode(torch.sin(2 * torch.pi * hz * t)[None]))) for hz in (800, 1600)]
+    levels = [float(clip_levels_db(codec, codec.encode(gain * torch.sin(5000 * t)[None]))) for gain in (0.1, 0.01)]
+    assert octaves[1] > octaves[0] + 0.1
+    assert levels[0] > levels[1] + 3
 
 
 def test_nothing_is_withheld_when_judged(data: Examples) -> None:

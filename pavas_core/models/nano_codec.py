@@ -65,6 +65,12 @@ class NanoCodec(nn.Module):
         mel = (_filters(config).to(magnitude) @ magnitude).clamp(min=config.floor).log()
         return mel.transpose(1, 2).unflatten(1, (-1, config.frames_per_token)).flatten(2)
 
+    def band_octaves(self) -> Tensor:
+        """(bands,) log2 of every mel band's middle frequency in hertz."""
+        filters = _filters(self.config)
+        hertz = torch.linspace(0, self.config.sample_rate / 2, filters.shape[1]).to(filters)
+        return ((filters * hertz).sum(dim=1) / filters.sum(dim=1)).log2()
+
     def encode(self, waveform: Tensor) -> Tensor:
         """Waveform (B, T) -> latent (B, ceil(T / token_samples), channels)."""
         return (self.mel(waveform) - self.mean) @ self.basis.T

@@ -14,6 +14,7 @@ from pavas_core.models.nano_config import WINDOW_S
 from pavas_core.models.nano_text import Thing, text_tokens
 from pavas_core.models.nano_visual import CROP, MOTION_DIM
 from pavas_core.models.phy_adapter import PhysicsInputs
+from pavas_core.training.mirror import mirrored_clip, mirrored_objects, mirrored_sync
 
 OBJECTS = 4
 IMPACTS = 40
@@ -28,6 +29,8 @@ NO_OBJECT = 0.1
 NO_PROMPT = 0.15
 NO_WORD = 0.15
 NO_PICTURES = 0.15
+MIRRORED = 0.5
+"""Share of items whose left and right are exchanged."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,9 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
         if rng.random() < NO_OBJECT:
             present[item, int(rng.integers(OBJECTS))] = False
     impulse[~known] = torch.nan
+    turned = torch.from_numpy(rng.random(size) < MIRRORED)
+    sync[turned], clip[turned] = mirrored_sync(sync[turned]), mirrored_clip(clip[turned])
+    objects[turned] = mirrored_objects(objects[turned])
     physics = PhysicsInputs(objects * present[..., None], present, mass, speed, token, impulse, known)
     return Batch(
         data.latent[scene, variant].float(),

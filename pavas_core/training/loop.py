@@ -25,7 +25,7 @@ from torch import Tensor, autocast, nn
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import adapter_config, network_config
 from pavas_core.models.network import Conditions, FlowTransformer
-from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter
+from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, PhysicsInputs
 from pavas_core.runtime import Runtime
 from pavas_core.training.batches import Batch, Examples, batch, draw, whole
 from pavas_core.video.atomic import replacing
@@ -36,6 +36,10 @@ FIRST_CHANNELS = (2.0, 1.4, 1.2)
 """Scale of the first latent channels where the others have 1: loudness must not be one fortieth of the loss."""
 FIRST_WEIGHTS = (4.0, 2.0, 1.5)
 """Weight of the same channels in the loss: what they miss is heard as a wrong level."""
+AWAY_WEIGHT = 0.35
+"""Weight of tokens more than AFTER_TOKENS after the last impact, where the network knows the impacts: room tone is two
+thirds of all tokens and has little to teach."""
+AFTER_TOKENS = 16.0
 JUDGE_STEPS = 4
 AVERAGE_EVERY = 4
 
@@ -95,14 +99,34 @@ def conditions_of(network: FlowTransformer, given: Batch) -> Conditions:
 
 
 def flow_loss(model: NanoNetwork, given: Batch, t: Tensor, noise: Tensor) -> Tensor:
-    """Mean squared error of the flow velocity at times ``t`` (B,), the channels that carry loudness weighing more."""
+    """Weighted mean squared error of the flow velocity at times ``t`` (B,)."""
     clean = model.network.normalize(given.latent)
     mixed = torch.lerp(noise, clean, t[:, None, None])
     physics = model.adapter.encode(given.physics, clean.shape[1])
     velocity = model.network(mixed, t, conditions_of(model.network, given), model.adapter.residuals(physics))
-    weight = torch.ones(clean.shape[-1], device=clean.device)
-    weight[: len(FIRST_WEIGHTS)] = torch.tensor(FIRST_WEIGHTS, device=clean.device)
-    return ((velocity.float() - (clean - noise)).square() * (weight / weight.mean())).mean()
+    weight = channel_weights(model.network) * token_weights(given.physics, clean.shape[1])[..., None]
+    return ((velocity.float() - (clean - noise)).square() * weight).mean()
+
+
+def channel_weights(network: FlowTransformer) -> Tensor:
+    """(C,), mean 1: those that carry loudness weigh most, the later ones less, as they vary less."""
+    first = len(FIRST_WEIGHTS)
+    spread = network.latent_std.detach().flatten()
+    weight = (spread / spread[first]).clamp(max=1.0).sqrt()
+    weight[:first] = torch.tensor(FIRST_WEIGHTS, device=weight.device)
+    return weight / weight.mean()
+
+
+def token_weights(physics: PhysicsInputs, length: int) -> Tensor:
+    """(B, L), mean 1: tokens in which an impact sounds weigh more.
+
+    Only by the impacts that the network is told: weights by what it cannot know would teach it wrong odds.
+    """
+    since = torch.arange(length, device=physics.impact_token.device) + 0.5 - physics.impact_token[..., None]
+    told = ~physics.impulse_ns.isnan() & physics.impacts_known[:, None]
+    sounding = ((since > -1.0) & (since < AFTER_TOKENS) & told[..., None]).any(dim=1)
+    weight = torch.where(sounding | ~physics.impacts_known[:, None], 1.0, AWAY_WEIGHT)
+    return weight / weight.mean()
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
@@ -220,24 +244,27 @@ def _freeze(network: FlowTransformer, path: Path) -> None:
 @torch.no_grad()
 def judge(model: NanoNetwork, data: Examples, codec: NanoCodec, device: str) -> dict[str, float]:
     """How levels follow the truth on held-out scenes, all told: correlation and bias over clips, and within a scene
-    the slope and correlation over its variants. The score prefers right slopes over low loss."""
+    the slope and correlation over its variants, of level and of brightness. The score prefers right slopes over low
+    loss."""
     count, variants = len(data), data.latent.shape[1]
     scene = np.repeat(np.arange(count), variants)
     variant = np.tile(np.arange(variants), count)
-    made, true = [], []
+    made, true, bright, truly_bright = [], [], [], []
     for start_at in range(0, len(scene), 48):
         part = slice(start_at, start_at + 48)
         given = _on(whole(data, scene[part], variant[part]), device)
         latent = sample(model, given, JUDGE_STEPS, start_at)
         made.append(clip_levels_db(codec, latent))
         true.append(clip_levels_db(codec, given.latent))
+        bright.append(clip_octaves(codec, latent))
+        truly_bright.append(clip_octaves(codec, given.latent))
     levels, truth = torch.cat(made).cpu().numpy(), torch.cat(true).cpu().numpy()
-    own, wanted = (
-        x.reshape(count, variants) - x.reshape(count, variants).mean(1, keepdims=True) for x in (levels, truth)
-    )
+    own, wanted = (_within(x, variants) for x in (levels, truth))
+    hue, wanted_hue = (_within(torch.cat(x).cpu().numpy(), variants) for x in (bright, truly_bright))
     slope = float((own * wanted).sum() / max(1e-9, (wanted * wanted).sum()))
     correlation = float(np.corrcoef(levels, truth)[0, 1])
     within = float(np.corrcoef(own.ravel(), wanted.ravel())[0, 1])
+    brightness = float(np.corrcoef(hue.ravel(), wanted_hue.ravel())[0, 1])
     error = float(np.abs(levels - truth).mean())
     return {
         "level_correlation": correlation,
@@ -245,7 +272,8 @@ def judge(model: NanoNetwork, data: Examples, codec: NanoCodec, device: str) -> 
         "level_error_db": error,
         "slope": slope,
         "within": within,
-        "score": correlation + within - abs(1 - slope) - error / 20,
+        "brightness": brightness,
+        "score": correlation + within + brightness - abs(1 - slope) - error / 20,
     }
 
 
@@ -262,10 +290,26 @@ def sample(model: NanoNetwork, given: Batch, steps: int, seed: int) -> Tensor:
     return model.network.unnormalize(latent)
 
 
+def _within(figures: np.ndarray, variants: int) -> np.ndarray:
+    """Figures (scenes * variants) less the mean of their scene, [scenes, variants]."""
+    by_scene = figures.reshape(-1, variants)
+    return by_scene - by_scene.mean(axis=1, keepdims=True)
+
+
 def clip_levels_db(codec: NanoCodec, latent: Tensor) -> Tensor:
     """Level (B,) of the spectra that latents stand for, in decibels of no fixed reference."""
-    mel = (latent @ codec.basis.to(latent) + codec.mean.to(latent)).exp()
-    return 10 * mel.square().mean(dim=(1, 2)).log10()
+    return 10 * _power(codec, latent).mean(dim=(1, 2)).log10()
+
+
+def clip_octaves(codec: NanoCodec, latent: Tensor) -> Tensor:
+    """Brightness (B,): energy-weighted mean of log2 frequency."""
+    power = _power(codec, latent).unflatten(2, (codec.config.frames_per_token, -1)).sum(dim=(1, 2))
+    return (power * codec.band_octaves().to(power)).sum(dim=1) / power.sum(dim=1)
+
+
+def _power(codec: NanoCodec, latent: Tensor) -> Tensor:
+    """Power (B, L, bands * frames) in mel bands."""
+    return (latent @ codec.basis.to(latent) + codec.mean.to(latent)).exp().square()
 
 
 def _mapped(given: Batch, change: Callable[[Tensor], Tensor]) -> Batch:

@@ -17,7 +17,7 @@ from pavas_core.training.loop import NanoNetwork, Recipe, parameter_count, train
 from pavas_core.training.store import fit_codec, held_out_examples, load_shards, make_shards
 from pavas_core.video.atomic import replacing
 
-JUDGED_SCENES = 10
+JUDGED_SCENES = 24
 
 
 def train_nano(
