@@ -16,8 +16,8 @@ _JUMP = MOTION_DIM - len(REACHES) + 1
 def mirrored_sync(sync: Tensor) -> Tensor:
     """Sync rows (..., SYNC_DIM). Two things that move alike stand in the order of their place, which turns round."""
     sign = torch.ones(SYNC_DIM)
-    for first in (0, MOTION_DIM):
-        sign[[first + column for column in _SIDEWAYS]] = -1.0
+    for start in (0, MOTION_DIM):
+        sign[[start + column for column in _SIDEWAYS]] = -1.0
     turned = sync * sign
     first, second = turned[..., :MOTION_DIM], turned[..., MOTION_DIM : 2 * MOTION_DIM]
     alike = (first[..., _JUMP] - second[..., _JUMP]).abs() < 1e-3
