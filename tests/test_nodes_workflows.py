@@ -12,6 +12,7 @@ from tests import node_schema
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+KINDS = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool, "COMBO": str}
 NOTES = {"Note", "MarkdownNote"}
 CORE_NODES = {"PreviewAny": {"inputs": [{"name": "source", "type": "*", "optional": False}]}}
 """Nodes of ComfyUI itself that templates may use."""
@@ -66,6 +67,10 @@ def test_api_twin_is_complete_and_in_range(path):
         assert set(node["inputs"]) <= set(declared)
         assert {name for name, socket in declared.items() if not socket["optional"]} <= set(node["inputs"])
         for name, value in node["inputs"].items():
+            if not isinstance(value, list):
+                kinds = KINDS.get(declared[name]["type"], object)
+                assert isinstance(value, kinds), f"{node['class_type']}.{name} is {value!r}"
+                assert isinstance(value, bool) == (kinds is bool), f"{node['class_type']}.{name} is {value!r}"
             if "options" in declared[name]:
                 assert value in declared[name]["options"]
             if "min" in declared[name]:
