@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pavas_core.estimation.ahead import ahead
+from pavas_core.estimation.ahead import ahead, watched
 
 
 @pytest.mark.parametrize("count", [0, 1, 100])
@@ -41,3 +41,29 @@ def test_leaving_the_loop_ends_the_thread_and_the_iterator():
         raise AssertionError("the loop did not end")
     assert len(made) < 10_000
     assert not [thread for thread in threading.enumerate() if thread.name == "pavas-ahead"]
+
+
+def test_watched_work_gives_its_result_or_its_error():
+    assert watched(lambda: 7, lambda: None) == 7
+
+    def fails():
+        raise ValueError("seven")
+
+    with pytest.raises(ValueError, match="seven"):
+        watched(fails, lambda: None)
+
+
+def test_a_cancel_does_not_wait_for_the_work():
+    class Cancelled(BaseException):
+        pass
+
+    looked, over = [], threading.Event()
+
+    def check():
+        looked.append(1)
+        if len(looked) == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        watched(over.wait, check)
+    over.set()

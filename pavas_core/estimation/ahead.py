@@ -1,15 +1,16 @@
-"""Working ahead: the next items of an iterator are made in a second thread while the last one is used."""
+"""A second thread: the next items of an iterator made while the last one is used, or long work that is watched."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 
 _END = object()
+_LOOK_S = 0.05
 
 
 def ahead(items: Iterable[T], most: int = 8) -> Iterator[T]:
@@ -52,3 +53,28 @@ def ahead(items: Iterable[T], most: int = 8) -> Iterator[T]:
     finally:
         stopped.set()
         thread.join()
+
+
+def watched(work: Callable[[], T], check_cancelled: Callable[[], None]) -> T:
+    """What ``work()`` gives or raises, while ``check_cancelled`` is called twenty times a second.
+
+    For work of a second or so that has no frames to look between. What ``check_cancelled`` raises ends the wait at
+    once; ``work`` then runs to its end by itself, so it may write only what is thrown away with it.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # raised again below
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="pavas-watched", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        check_cancelled()
+        thread.join(_LOOK_S)
+    if errors:
+        raise errors.pop()
+    return results.pop()

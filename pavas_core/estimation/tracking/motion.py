@@ -7,14 +7,14 @@ is bounded by a window of a few seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pavas_core.errors import MediaError
-from pavas_core.estimation.ahead import ahead
+from pavas_core.estimation.ahead import ahead, watched
 from pavas_core.estimation.tracking import camera, selection
 from pavas_core.estimation.tracking.bodies import Body
 from pavas_core.estimation.tracking.flow import FlowField
@@ -68,7 +68,13 @@ def detect_motion(clip: Clip, *, max_objects: int = 8, runtime: Runtime | None =
 
     Raises MediaError when the clip has fewer than two frames.
     """
-    analysis = _analyse(clip, runtime or Runtime())
+    runtime = runtime or Runtime()
+    analysis = _analyse(clip, runtime)
+    return watched(lambda: _objects(analysis, clip, max_objects), runtime.check_cancelled)
+
+
+def _objects(analysis: _Analysis, clip: Clip, max_objects: int) -> ObjectSet:
+    """The trails that really move, named and with their tracks."""
     frame_rate = _rate(analysis.times_s)
     bodies = selection.select(analysis.trails, frame_rate, max_objects)
     names = ["ball" if b.round else "object" for b in bodies]
@@ -125,14 +131,18 @@ def _analyse(clip: Clip, runtime: Runtime) -> _Analysis:
     poses: list[np.ndarray] = []
     offset = 0  # frame number of shown[0]
     start = 0  # first frame not yet analysed
+
+    def step(linked: int) -> None:
+        runtime.step("Finding motion", min(len(times) + linked, 2 * expected), 2 * expected)
+
     for frame in ahead(iter_frames(clip, rate=rate, long_side=MASK_LONG_SIDE)):
-        runtime.step("Finding motion", min(len(times), expected), expected)
+        step(start)
         shown.append(_prepare(frame.image, follower))
         times.append(frame.time_s)
         poses.append(shown[-1].pose)
         end = _window_end(shown, start - offset) + offset
         if end - start < len(times) - start - after:
-            _process(shown, start - offset, end - offset, offset, frame_rate, linker, runtime)
+            _process(shown, start - offset, end - offset, offset, frame_rate, linker, runtime, step)
             start = end
             drop = max(0, start - _BEFORE_FRAMES - offset)
             shown, offset = shown[drop:], offset + drop
@@ -140,9 +150,9 @@ def _analyse(clip: Clip, runtime: Runtime) -> _Analysis:
         raise MediaError("The clip shows fewer than two frames, so nothing can move; choose a longer part of it.")
     while start < len(times):
         end = _window_end(shown, start - offset) + offset
-        _process(shown, start - offset, end - offset, offset, frame_rate, linker, runtime)
+        _process(shown, start - offset, end - offset, offset, frame_rate, linker, runtime, step)
         start = end
-    runtime.step("Finding motion", expected, expected)
+    runtime.step("Finding motion", 2 * expected, 2 * expected)
     height, width = shown[0].image.shape[:2]
     return _Analysis(np.array(times), np.array(poses), linker.finish(), width, height)
 
@@ -168,9 +178,19 @@ def _window_end(shown: list[_Shown], start: int) -> int:
 
 
 def _process(
-    shown: list[_Shown], start: int, end: int, offset: int, frame_rate: float, linker: Linker, runtime: Runtime
+    shown: list[_Shown],
+    start: int,
+    end: int,
+    offset: int,
+    frame_rate: float,
+    linker: Linker,
+    runtime: Runtime,
+    step: Callable[[int], None],
 ) -> None:
-    """Find and link the regions of frames ``start`` to ``end``; their neighbours help to see the background."""
+    """Find and link the regions of frames ``start`` to ``end``; their neighbours help to see the background.
+
+    ``step`` is told how many frames of the clip are linked.
+    """
     import cv2
 
     height, width = shown[0].image.shape[:2]
@@ -211,7 +231,7 @@ def _process(
         to_canvas = [camera.IDENTITY] * len(relative)
         images, valid = [shown[i].image for i in range(first, last)], [None] * (last - first)
     canvas = Canvas(images, valid, frame_rate, moving)
-    background = long_background(canvas)
+    background = watched(lambda: long_background(canvas), runtime.check_cancelled)
     flow = FlowField()
     to_world = camera.compose(shown[start].pose, camera.invert(shift))
     if start > first:
@@ -227,12 +247,15 @@ def _process(
             yield regions, frame_change(canvas, i, background) if i > 0 else None
 
     for i, (regions, changed) in enumerate(ahead(described()), start=start - first):
-        runtime.check_cancelled()
+        step(offset + first + i)
         flow.step(images[i])
         linker.step(offset + first + i, images[i], changed, regions, flow, to_world, camera.invert(to_canvas[i]))
         seen.append(regions)
     to_frame = [camera.invert(a) for a in to_canvas[start - first : end - first]]
-    linker.extend_back(images[start - first : end - first], seen, offset + start, to_world, to_frame)
+    watched(
+        lambda: linker.extend_back(images[start - first : end - first], seen, offset + start, to_world, to_frame),
+        runtime.check_cancelled,
+    )
 
 
 def _rate(times_s: np.ndarray) -> float:
