@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from comfy_api.latest import io
 
-from pavas_core.errors import PavasError
+from pavas_core.errors import PavasError, WeightsError
 
-from . import model_folders
 from .convert import clip_of, comfy_images
-from .estimator_models import result_cache
+from .estimator_models import chosen, cut3r_choices, result_cache
 from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
 from .paths import fingerprint
 from .velocity import known_sizes, objects_input, time_scale_input, velocity_output
@@ -22,41 +20,14 @@ Cut3r = io.Custom("PAVAS_CUT3R")
 MogeGeometry = io.Custom("MOGE_GEOMETRY")
 Da3Geometry = io.Custom("DA3_GEOMETRY")
 
-FOLDER = "cut3r"
-"""Below ComfyUI's ``models``; ``models/pavas`` is searched as well."""
-SIGNS = ("pose_retriever.mem", "register_tokens.weight")
+EXAMPLE = "cut3r_512_dpt_4_64.pth or cut3r_224_linear_4.pth from CUT3R's own page on GitHub (not for commercial use)"
 SCALES = ("auto", "reconstruction", "gravity")
 METHODS = ("robust", "equation 3")
 PREVIEWS = 8
 
 
-def _folders() -> list[Path]:
-    import folder_paths
-
-    known = folder_paths.folder_names_and_paths
-    named = known[FOLDER][0] if FOLDER in known else []
-    return [Path(path) for path in (*named, os.path.join(folder_paths.models_dir, FOLDER))]
-
-
-def _files() -> dict[str, Path]:
-    """CUT3R's files by widget name, told by their tensors."""
-    from pavas_core.weights.names import SUFFIXES, tensor_names
-
-    found: dict[str, Path] = {}
-    for folder in dict.fromkeys([*_folders(), *model_folders.model_folders()]):
-        for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-            if path.suffix.lower() in SUFFIXES and path.is_file():
-                names = tensor_names(path)
-                if all(sign in names or f"module.{sign}" in names for sign in SIGNS):
-                    found.setdefault(path.relative_to(folder).as_posix(), path)
-    return found
-
-
-def _missing(name: str) -> str:
-    return (
-        f"There is no CUT3R file {name!r}: put cut3r_512_dpt_4_64.pth or cut3r_224_linear_4.pth, from CUT3R's own page "
-        f"on GitHub (not for commercial use), into {_folders()[0]}."
-    )
+def _path(name: str) -> Path:
+    return chosen(name, cut3r_choices(), "CUT3R file", "cut3r", EXAMPLE)
 
 
 class PavasLoadCut3r(io.ComfyNode):
@@ -74,7 +45,9 @@ class PavasLoadCut3r(io.ComfyNode):
             ),
             search_aliases=["cut3r", "3d reconstruction", "pointmap", "metric depth"],
             inputs=[
-                io.Combo.Input("file", options=list(_files()), tooltip="The .pth as published, or a .safetensors."),
+                io.Combo.Input(
+                    "file", options=list(cut3r_choices()), tooltip="The .pth as published, or a .safetensors."
+                ),
                 precision_input("Of encoder and decoder; auto = what suits this device. Heads stay fp32."),
             ],
             outputs=[Cut3r.Output("cut3r", display_name="cut3r", tooltip="For Velocity by CUT3R.")],
@@ -83,11 +56,14 @@ class PavasLoadCut3r(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file):
-        return True if file is None or file in _files() else _missing(file)
+        try:
+            return True if file is None else bool(_path(file))
+        except WeightsError as missing:
+            return str(missing)
 
     @classmethod
     def fingerprint_inputs(cls, file, precision):
-        path = _files().get(file)
+        path = cut3r_choices().get(file)
         return None if path is None else fingerprint(path)
 
     @classmethod
@@ -96,10 +72,7 @@ class PavasLoadCut3r(io.ComfyNode):
     def execute(cls, file, precision):
         from pavas_core.models.cut3r_load import load_cut3r
 
-        path = _files().get(file)
-        if path is None:
-            raise PavasError(_missing(file))
-        model = load_cut3r(path, precision=precision, runtime=comfy_runtime())
+        model = load_cut3r(_path(file), precision=precision, runtime=comfy_runtime())
         say_on_node(cls, model.name)
         return io.NodeOutput(model)
 

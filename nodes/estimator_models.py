@@ -11,6 +11,9 @@ from pavas_core.errors import WeightsError
 VLM_FOLDERS = ("VLM", "LLM", "vlm", "llm", "text_encoders", "pavas")
 FLORENCE_FOLDERS = ("florence2", "LLM", "VLM", "pavas")
 SAM2_FOLDERS = ("sam2", "sams", "pavas")
+CUT3R_FOLDERS = ("cut3r", "pavas")
+CUT3R_SIGNS = ("pose_retriever.mem", "register_tokens.weight")
+"""Tensors that no other network of these folders has."""
 DEPTH = 3
 CACHE_MODES = ("use", "renew", "off", "clear all")
 
@@ -74,6 +77,17 @@ def sam2_choices() -> dict[str, Path]:
         for name, path in files.items()
         if path in within or ("sam2" in path.name.casefold() and path.parent not in within)
     }
+
+
+def cut3r_choices() -> dict[str, Path]:
+    from pavas_core.weights.names import SUFFIXES, tensor_names
+
+    def is_cut3r(path: Path) -> bool:
+        names = tensor_names(path)
+        return all(sign in names or f"module.{sign}" in names for sign in CUT3R_SIGNS)
+
+    files = model_choices(CUT3R_FOLDERS, lambda folder: False, SUFFIXES)
+    return {name: path for name, path in files.items() if is_cut3r(path)}
 
 
 def chosen(name: str, choices: dict[str, Path], what: str, folder: str, example: str) -> Path:

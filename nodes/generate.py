@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from .convert import clip_of, comfy_audio
 from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
-from .model import NO_ADAPTER
+from .model import NO_ADAPTER, say_what_suits
 from .wires import Features, Model, Physics, Scene, Tracks, node_schema, seed_input
 
 NEGATIVE_PROMPT = "speech, voice, music"
@@ -23,14 +23,21 @@ def guidance_inputs(seed_tooltip: str) -> list:
             tooltip="What shall not be heard; empty = nothing in particular.",
         ),
         seed_input(seed_tooltip),
-        io.Int.Input("steps", default=25, min=1, max=200, tooltip="Steps from noise to sound; 25 is usual."),
+        io.Int.Input(
+            "steps",
+            default=25,
+            min=1,
+            max=200,
+            tooltip="Steps from noise to sound: 25 for published models, 8 for pavas-nano-1.",
+        ),
         io.Float.Input(
             "cfg_strength",
             default=4.5,
             min=0.0,
             max=20.0,
             step=0.1,
-            tooltip="How strongly clip and prompt guide; below 1 the negative prompt is not used.",
+            tooltip="How strongly clip and prompt guide: 4.5 for published models, 1 for pavas-nano-1. Below 1 the "
+            "negative prompt is not used.",
         ),
         io.Float.Input(
             "physics_strength",
@@ -177,8 +184,7 @@ class PavasSampler(io.ComfyNode):
     ):
         from pavas_core.sampling.generate import features_of_text, generate
 
-        if model.adapter is None:
-            say_on_node(cls, NO_ADAPTER)
+        say_what_suits(cls, model, cfg_strength)
         if features is None:
             features = features_of_text(model, duration_s)
         latent = generate(

@@ -22,6 +22,19 @@ NANO_WEIGHTS = Path(__file__).resolve().parents[1] / "pavas_core" / "models" / "
 NO_ADAPTER = "No trained Phy-Adapter: mass and speed do not change this model's sound."
 
 
+TOO_MUCH = 1.5
+"""Times the cfg_strength a model is meant for."""
+
+
+def say_what_suits(cls, model, cfg_strength: float) -> None:
+    """Tell, on the node that samples, what of the model or of its guidance will not sound as expected."""
+    lines = [NO_ADAPTER] if model.adapter is None else []
+    usual = getattr(model, "usual_cfg_strength", None)
+    if usual is not None and cfg_strength > TOO_MUCH * usual:
+        lines.append(f"{model.name} is meant for cfg_strength {usual:g}: {cfg_strength:g} makes it too loud.")
+    say_on_node(cls, "\n".join(lines))
+
+
 def _model_names(found) -> list[str]:
     in_the_box = [NANO] if NANO_WEIGHTS.is_file() else []
     return in_the_box + model_folders.names(found, "network")

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from .convert import clip_of, comfy_audio
 from .generate import guidance_inputs
-from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
-from .model import NO_ADAPTER
+from .host import comfy_runtime, says_what_is_missing, survives_full_memory
+from .model import say_what_suits
 from .wires import Model, Scene, Stems, Tracks, node_schema, output_gain_input
 
 
@@ -110,8 +110,7 @@ class PavasSampleStems(io.ComfyNode):
         from pavas_core.sampling.stems import sample_stems
         from pavas_core.synthesis.layers import mix_layers
 
-        if model.adapter is None:
-            say_on_node(cls, NO_ADAPTER)
+        say_what_suits(cls, model, cfg_strength)
         made = sample_stems(
             model,
             stem_features,

@@ -146,7 +146,7 @@ def test_decoding_is_vae_then_vocoder_on_every_take(folder):
     model = loaded(folder)
     latent = torch.randn(2, 9, NETWORK.latent_dim, generator=torch.Generator().manual_seed(0))
     wave = model.decode(latent, runtime=Runtime())
-    vae = load.load_vae(folder / "two.pth", dtype=torch.float32)
+    vae = load.load_vae(folder / "two.pth", dtype=torch.float32, encoder=True)
     vocoder = load.load_vocoder(folder / "three.pt", dtype=torch.float32)
     expected = vocoder(vae.decode(latent.transpose(1, 2)))[:, 0]
     assert wave.shape == (2, 2 * 9 * 256)

@@ -65,7 +65,7 @@ def test_files_are_offered_by_their_tensors(pack, checkpoint):
     options = module.PavasLoadCut3r.define_schema().inputs[0].options["options"]
     assert options == ["tiny.pth", "whatever.pth"]
     assert module.PavasLoadCut3r.validate_inputs("tiny.pth") is True
-    assert "put cut3r_512_dpt_4_64.pth" in module.PavasLoadCut3r.validate_inputs("gone.pth")
+    assert "such as cut3r_512_dpt_4_64.pth" in module.PavasLoadCut3r.validate_inputs("gone.pth")
     with pytest.raises(PavasError, match="There is no CUT3R file"):
         module.PavasLoadCut3r.execute("gone.pth", "fp32")
     before = module.PavasLoadCut3r.fingerprint_inputs("tiny.pth", "auto")

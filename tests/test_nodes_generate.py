@@ -101,6 +101,16 @@ def test_with_an_adapter_physics_changes_the_sound_and_strength_zero_does_not(pa
     assert comfy.said == []
 
 
+def test_guidance_far_above_what_a_model_is_meant_for_is_told_on_the_node(pack):
+    comfy, nodes = pack
+    of, seen = model(adapter=True), features(2.0)
+    of.usual_cfg_strength = 1.0
+    sampled(nodes, of, features=seen, cfg_strength=1.5)
+    assert comfy.said == []
+    sampled(nodes, of, features=seen, cfg_strength=4.5)
+    assert comfy.said == [f"{of.name} is meant for cfg_strength 1: 4.5 makes it too loud."]
+
+
 def test_features_without_the_scenes_objects_are_explained(pack):
     _, nodes = pack
     with pytest.raises(PhysicsError, match="connect the same tracks"):

@@ -142,11 +142,11 @@ def test_a_vae_is_folded_once_and_in_single_precision(tmp_path):
     reference = MelVae(TINY_VAE)
     reference.load_state_dict(fold_state_dict({name: value.float() for name, value in halves.items()}))
     latent = torch.randn(1, 20, 5, generator=torch.Generator().manual_seed(0))
-    decoder = load.load_vae_decoder(path, dtype=torch.float32)
+    decoder = load.load_vae(path, dtype=torch.float32)
     assert not hasattr(decoder, "encoder")
     assert torch.equal(decoder.decode(latent), reference.decode(latent))
     mel = torch.randn(1, 80, 8, generator=torch.Generator().manual_seed(1))
-    both = load.load_vae(path, dtype=torch.float32)
+    both = load.load_vae(path, dtype=torch.float32, encoder=True)
     assert torch.equal(both.encode(mel)[0], reference.encode(mel)[0])
 
 

@@ -104,26 +104,14 @@ def load_backbone(
     return Backbone(network, module, replace(contents, has_adapter=True))
 
 
-def load_vae_decoder(path: Path, *, dtype: torch.dtype, runtime: Runtime | None = None) -> vae.MelVae:
-    """A mel VAE that only decodes: making sound never encodes one."""
+def load_vae(path: Path, *, dtype: torch.dtype, encoder: bool = False, runtime: Runtime | None = None) -> vae.MelVae:
+    """A mel VAE that decodes; with its ``encoder`` as well only on demand, because making sound never encodes one."""
     checkpoint, contents = expect(path, "vae")
-    stored = {name: value.float() for name, value in _bare(checkpoint).items() if not name.startswith("encoder.")}
+    stored = {
+        name: value.float() for name, value in _bare(checkpoint).items() if encoder or not name.startswith("encoder.")
+    }
     return _built(
-        lambda **build: vae.MelVae(contents.config, encoder=False, **build),
-        vae.fold_state_dict(stored),
-        checkpoint,
-        contents,
-        dtype,
-        runtime,
-    )
-
-
-def load_vae(path: Path, *, dtype: torch.dtype, runtime: Runtime | None = None) -> vae.MelVae:
-    """A mel VAE that encodes and decodes, for training."""
-    checkpoint, contents = expect(path, "vae")
-    stored = {name: value.float() for name, value in _bare(checkpoint).items()}
-    return _built(
-        lambda **build: vae.MelVae(contents.config, **build),
+        lambda **build: vae.MelVae(contents.config, encoder=encoder, **build),
         vae.fold_state_dict(stored),
         checkpoint,
         contents,

@@ -36,10 +36,12 @@ PHYSICS_CFG = 1.25
 proof does not play)."""
 
 
+CHANCE = 0.7
+"""Of the noise this share is kept: less scatter of levels and spectra from seed to seed, and closer to the truth."""
 LOUDNESS_CHANCE = 0.2
 LOUDNESS_LIFT = 0.14
-"""Of the noise in the latent channels that carry loudness this share is kept, and so much is added to the first: a
-scene shall be as loud with every seed, and as loud as its mean, not its median (chosen on the same scenes)."""
+"""In the latent channels that carry loudness less of it is kept, and so much is added to the first: a scene shall be as
+loud with every seed, and as loud as its mean, not its median (all chosen on the same scenes)."""
 LOUDNESS_CHANNELS = 3
 
 
@@ -49,6 +51,7 @@ class NanoModel:
     name = NAME
     window_s = nano_config.WINDOW_S
     physics_cfg = PHYSICS_CFG
+    usual_cfg_strength = CFG_STRENGTH
     dtype = torch.float32
     adapter: PhyAdapter | None
 
@@ -60,11 +63,8 @@ class NanoModel:
         self.latent_rate_hz = codec.config.rate_hz
 
     def tempered(self, noise: Tensor) -> Tensor:
-        """Noise (B, L, C) with less chance in the channels that carry loudness."""
-        scale, lift = noise.new_ones(noise.shape[-1]), noise.new_zeros(noise.shape[-1])
-        scale[:LOUDNESS_CHANNELS] = LOUDNESS_CHANCE
-        lift[0] = LOUDNESS_LIFT * self.codec.basis[0].sum().sign()
-        return noise * scale + lift
+        """The noise (B, L, C) that sampling begins with."""
+        return tempered(noise, self.codec)
 
     def encode_video(self, clip: Clip, tracks: TrackSet | None, *, runtime: Runtime) -> Features:
         """Tracked motion, coarse pictures and the look of every object. Without ``tracks`` they are found first."""
@@ -90,6 +90,14 @@ class NanoModel:
         """Waveforms float (B, samples) on the CPU from unnormalised latents (B, L, C)."""
         with torch.inference_mode(), runtime.resident(self.codec):
             return self.codec.decode(latent.to(runtime.device), runtime=runtime).cpu()
+
+
+def tempered(noise: Tensor, codec: NanoCodec) -> Tensor:
+    """Noise (B, L, C) with less chance, least in the channels that carry loudness."""
+    scale, lift = noise.new_full(noise.shape[-1:], CHANCE), noise.new_zeros(noise.shape[-1])
+    scale[:LOUDNESS_CHANNELS] = LOUDNESS_CHANCE
+    lift[0] = LOUDNESS_LIFT * codec.basis[0].sum().sign()
+    return noise * scale + lift
 
 
 def features_of(sight: Sight, tracks: TrackSet, duration_s: float, cuts_s: tuple[float, ...] = ()) -> Features:

@@ -46,7 +46,7 @@ class PublishedModel:
         self.name = path.stem
         self.network, self.adapter = backbone.network, backbone.adapter
         self.contents, self.companions, self.dtype = backbone.contents, companions, dtype
-        self._vae = load.load_vae_decoder(companions.vae, dtype=torch.float32, runtime=runtime)
+        self._vae = load.load_vae(companions.vae, dtype=torch.float32, runtime=runtime)
         self._vocoder = load.load_vocoder(companions.vocoder, dtype=torch.float32, runtime=runtime)
         self.sample_rate = self._vocoder.config.sample_rate
         self.latent_rate_hz = self.sample_rate / math.prod(self._vocoder.config.rates) / 2

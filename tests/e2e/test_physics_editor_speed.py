@@ -116,7 +116,8 @@ def test_edits_echo_and_pictures_follow_the_playhead(comfy_web, tmp_path, render
     )
     with capsys.disabled():
         print(f"\n{measured}")
-    assert np.median(echo_ms) <= ECHO_LIMIT_MS
-    if scrub_hz < SCRUB_LIMIT_HZ and os.getloadavg()[0] > os.cpu_count():
+    in_time = np.median(echo_ms) <= ECHO_LIMIT_MS and scrub_hz >= SCRUB_LIMIT_HZ
+    if not in_time and os.getloadavg()[0] > os.cpu_count():
         pytest.skip(f"the machine is busy with other work: {measured}")
+    assert np.median(echo_ms) <= ECHO_LIMIT_MS
     assert scrub_hz >= SCRUB_LIMIT_HZ
