@@ -18,7 +18,7 @@ from pavas_core.simulation.dataset import write_dataset
 from tests.e2e.conftest import PACK
 
 CLIPS, MASSES, KILLS_OF_CLIENT, KILLS_OF_SERVER = 7, 30, 6, 3
-LIMIT_S = 900
+LIMIT_S = 3600
 
 
 @pytest.fixture(scope="module")
