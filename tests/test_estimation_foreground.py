@@ -53,3 +53,51 @@ def test_the_dark_side_of_a_ball_belongs_to_it_and_its_shadow_does_not(shadow: b
     else:
         assert 0.9 * ball < found.mask.sum() < 1.15 * ball
         assert np.hypot(found.centroid[0] - 110.5, found.centroid[1] - 70.5) < 1.5
+
+
+def _boards() -> np.ndarray:
+    """A wall of grey boards, float [H, W, 3]."""
+    rng = np.random.default_rng(5)
+    stripes = cv2.GaussianBlur(rng.normal(0, 1, (1, WIDTH)), (0, 0), 1.2)
+    return np.repeat(np.repeat(170.0 + 40.0 * stripes / np.abs(stripes).max(), HEIGHT, axis=0)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("solid", [True, False])
+def test_a_blurred_tool_hides_what_is_behind_it_and_mere_light_does_not(solid: bool) -> None:
+    rng = np.random.default_rng(4)
+    wall, images = _boards(), []
+    for i in range(60):
+        cover = np.zeros((HEIGHT, WIDTH))
+        cv2.ellipse(cover, (10 + 3 * i, 75), (20, 45), 0, 0, 360, 1.0, -1)
+        cover = cv2.GaussianBlur(cover, (0, 0), 7)[..., None]
+        image = (1 - cover) * wall + cover * (100.0 if solid else 100.0 / 170.0 * wall)
+        images.append(np.clip(image + rng.normal(0, 1.0, image.shape), 0, 255).astype(np.uint8))
+    canvas = Canvas(images, [None] * len(images), RATE, False)
+    found = find_regions(canvas, 30, long_background(canvas), short_background(canvas, 30))
+    covered = sum(d.mask.sum() for d in found if d.parent < 0 and d.shadow < 0.5)
+    assert covered > 2000 if solid else covered < 200
+
+
+def test_a_ball_has_no_hole_where_it_has_the_colour_of_the_wall() -> None:
+    rng = np.random.default_rng(6)
+    images = []
+    for i in range(60):
+        image = np.full((HEIGHT, WIDTH, 3), (150.0, 140.0, 120.0))
+        cv2.circle(image, (20 + 3 * i, 70), RADIUS, (230.0, 60.0, 50.0), -1, cv2.LINE_AA)
+        cv2.circle(image, (20 + 3 * i, 70), RADIUS // 2, (150.0, 140.0, 120.0), -1, cv2.LINE_AA)
+        images.append(np.clip(image + rng.normal(0, 1.0, image.shape), 0, 255).astype(np.uint8))
+    found = _largest(Canvas(images, [None] * len(images), RATE, False), 30)
+    assert 0.9 < found.mask.sum() / (np.pi * RADIUS**2) < 1.2
+    assert found.roundness > 0.97
+
+
+@pytest.mark.parametrize("thing", [True, False])
+def test_a_spot_that_shows_the_wall_in_another_light_is_marked(thing: bool) -> None:
+    rng = np.random.default_rng(8)
+    wall, images = _boards(), []
+    for i in range(60):
+        image = wall.copy()
+        spot = slice(60, 72), slice(10 + 2 * i, 25 + 2 * i)
+        image[spot] = 0.6 * (170.0 if thing else image[spot])
+        images.append(np.clip(image + rng.normal(0, 1.0, image.shape), 0, 255).astype(np.uint8))
+    assert _largest(Canvas(images, [None] * len(images), RATE, False), 30).lit is not thing

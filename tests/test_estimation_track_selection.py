@@ -57,6 +57,19 @@ def test_a_mark_that_moves_with_what_is_around_it_is_no_object() -> None:
     assert len(select([ball, trail(1, mark)], RATE, 8)) == 1
 
 
+def test_a_patch_that_goes_where_the_whole_body_goes_is_no_object() -> None:
+    whole = rolling(roundness=0.7)
+    # Seen apart from the rest, whose outline is ragged.
+    patch = [sighting(i, 46 + 8 * i, 193 + np.sin(i), 150, (20, 20, 20), 1, flow=(8.0, 0.0)) for i in range(30)]
+    found = select([whole, trail(1, patch)], RATE, 8)
+    assert [round(body.area) for body in found] == [1600]
+
+
+def test_light_that_wanders_over_a_wall_is_no_object() -> None:
+    assert len(select([rolling()], RATE, 8)) == 1
+    assert select([rolling(lit=True)], RATE, 8) == []
+
+
 def test_a_ball_in_front_of_a_person_who_stands_is_an_object() -> None:
     person = [sighting(i, 160 + 3 * np.sin(i / 3), 120, 9000, GREEN, roundness=0.4, aspect=3.0) for i in range(60)]
     height = 60 * np.abs(np.sin(np.arange(60) / 8))

@@ -35,6 +35,8 @@ class Body:
         self.carried = self.attached > 0.5 and _mismatch(own) < _OWN_WAY
         """It moves with the larger thing around it, as a mark or a limb does, and not on its own."""
         self.shadow = float(np.median([o.shadow for o in own]))
+        self.lit = float(np.mean([o.lit for o in own]))
+        """Share of its sightings that show the background in another light."""
         clear = [o for o in seen if not (o.border or o.by_template or o.held)] or seen
         clear_areas = np.array([o.area for o in clear])
         steady = float(np.median(np.abs(np.log(clear_areas / np.median(clear_areas))))) < 0.4

@@ -15,6 +15,16 @@ _MIN_AREA = 3
 _PLATE_STEP_S = 0.4
 _LIGHT_AREA = 200
 _LIGHT_SHARPNESS = 0.22
+_HIDES = 0.3
+"""Share of the texture behind a region that is gone where a thing covers it and not light changes it."""
+_TEXTURE = 0.012
+"""Least standard deviation of fine texture, relative to its brightness, that stands out from noise."""
+_TEXTURE_FLOOR = 24.0
+_TEXTURE_PIXELS = 40
+_LIT = 0.55
+"""Correlation of the texture now and before that no other thing has."""
+_LIT_PIXELS = 4000
+_LIT_TEXTURE = 0.004
 _LIGHT_STEP = 9.0
 """Per cent by which the ratio to the background may change from one pixel to the next in mere light."""
 _SOLID_AREA = 60
@@ -75,6 +85,8 @@ class Detection:
     roundness: float
     """1 for a filled disc or a filled streak with round ends, less for ragged shapes."""
     aspect: float
+    lit: bool = False
+    """The texture of the background is seen unchanged in it: the light has changed."""
     parent: int = -1
     """Index of the larger region this one is the fast part of, or -1."""
 
@@ -354,7 +366,7 @@ def _regions(
     out: list[Detection] = []
     for i in order[:most]:
         x, y, w, h, area = (int(v) for v in stats[i])
-        region = labels[y : y + h, x : x + w] == i
+        region = _filled(labels[y : y + h, x : x + w] == i)
         above = excess[y : y + h, x : x + w]
         peak = int(above[region].max())
         if area < 12 and peak < 8 + 2 * background.noise:
@@ -376,6 +388,17 @@ def _regions(
             detection = _describe(image, still, difference, fast, left, top, part, inside)
             out.append(replace(detection, parent=parent))
     return out
+
+
+def _filled(region: np.ndarray) -> np.ndarray:
+    """A round outline with its holes closed: patches that have the colour of what is behind them."""
+    import cv2
+
+    if region.all() or min(region.shape) < 4:
+        return region
+    outlines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    whole = cv2.drawContours(np.zeros(region.shape, np.uint8), outlines, -1, 1, cv2.FILLED) > 0
+    return whole if region.sum() < whole.sum() and _is_disc(whole) else region
 
 
 def _without_light(
@@ -433,6 +456,8 @@ def _describe(
         shade = shade.repeat(thin, axis=0)[:h].repeat(thin, axis=1)[:, :w]
     # A line as thin as a string is no shadow, nor is the dark edge of a thing.
     shade &= region
+    if shade.any() and _hidden(image, still, x, y, shade) > _HIDES:
+        shade[:] = False
     shadow = float(shade.sum()) / float(region.sum())
     if 0.0 < shadow < 0.85 and region.sum() > 30 and not _is_disc(region):
         core = cv2.morphologyEx((region & ~shade).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -446,7 +471,8 @@ def _describe(
             h, w = region.shape
             crop = image[y : y + h, x : x + w]
             shadow = 0.0
-    return measure(crop, difference, fast, x, y, region, shadow, inside, image.shape[:2])
+    lit = _is_lit(image, still, x, y, region)
+    return replace(measure(crop, difference, fast, x, y, region, shadow, inside, image.shape[:2]), lit=lit)
 
 
 def measure(
@@ -525,12 +551,49 @@ def _is_light(image: np.ndarray, still: np.ndarray, difference: np.ndarray, x: i
     off = np.abs(now - ratio[:, None] * behind).max(1)
     if float((off < 6.0 + 0.06 * behind.max(1)).mean()) < 0.8 or not 0.4 < float(np.median(ratio)) < 2.2:
         return False
+    if _hidden(image, still, x, y, region) > _HIDES:
+        return False
     crop = difference[y : y + h, x : x + w]
     steep = cv2.morphologyEx(crop, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     mask = region.astype(np.uint8)
     outline = mask != cv2.erode(mask, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     full = float(np.percentile(crop[region], 75))
     return float(np.percentile(steep[outline], 60)) < _LIGHT_SHARPNESS * full + 2.0
+
+
+def _hidden(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.ndarray) -> float:
+    """Share of the background's fine texture that a region hides: none under mere light, all behind a solid thing.
+
+    Zero where there is hardly any texture to tell by.
+    """
+    import cv2
+
+    # Outlines are no texture of either.
+    inner = cv2.erode(region.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    if inner.sum() < _TEXTURE_PIXELS:
+        return 0.0
+    now, behind = _texture(image, still, x, y, inner > 0)
+    detail = float(behind @ behind)
+    return 0.0 if detail < _TEXTURE**2 * len(behind) else 1.0 - float(now @ behind) / detail
+
+
+def _is_lit(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.ndarray) -> bool:
+    """Whether a small region shows the very texture of the background: it is but brighter or darker than before."""
+    if not _TEXTURE_PIXELS <= region.sum() <= _LIT_PIXELS:
+        return False
+    now, behind = _texture(image, still, x, y, region)
+    detail, shown = float(behind @ behind), float(now @ now)
+    return bool(detail > _LIT_TEXTURE**2 * len(behind) and float(now @ behind) > _LIT * np.sqrt(detail * shown))
+
+
+def _texture(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fine texture of a region in the frame and in the background, relative to its brightness there."""
+    import cv2
+
+    h, w = region.shape
+    logs = (np.log(p[y : y + h, x : x + w].sum(axis=2, dtype=np.float32) + _TEXTURE_FLOOR) for p in (image, still))
+    now, behind = ((p - cv2.blur(p, (7, 7)))[region] for p in logs)
+    return now, behind
 
 
 def _shadow(crop: np.ndarray, behind: np.ndarray) -> np.ndarray:

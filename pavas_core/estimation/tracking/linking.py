@@ -54,6 +54,8 @@ class Observation:
     around: tuple[float, float] | None = None
     """Motion of what surrounds it within the region it was part of, as ``flow``."""
     by_template: bool = False
+    lit: bool = False
+    """It shows the background in another light."""
     held: bool = False
     """Nothing changed where it was last seen: it rests there."""
 
@@ -365,7 +367,7 @@ def _observation(
         (float(x0), float(y0), float(x0 + width), float(y0 + height)), detection.area, detection.colour,
         detection.border, (x0, y0), (height, width), np.packbits(mask), _turned(motion, to_world),
         detection.shadow, detection.roundness, detection.aspect, detection.fast, detection.contrast, parent, trail,
-        _turned(around, to_world), by_template,
+        _turned(around, to_world), by_template, detection.lit,
     )  # fmt: skip
 
 

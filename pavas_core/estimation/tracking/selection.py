@@ -13,13 +13,17 @@ from pavas_core.estimation.tracking.moving import furthest_run, moves, stirs
 _PROMINENCE = 0.17
 _ROUND_PROMINENCE = 0.3
 _SHADOW = 0.85
+_LIT = 0.5
+"""Share of sightings of mere light that makes a trail one of light."""
+_RIDES = 0.5
+"""Share of a patch's way that it may move within the body that carries it along."""
 _MOST_TRAILS = 120
 
 
 def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
     """At most ``most`` bodies that really move, ordered by first appearance."""
     bodies = [Body(t.observations) for t in trails if len(t.observations) >= 3]
-    bodies = sorted(bodies, key=Body.weight)[-_MOST_TRAILS:]
+    bodies = sorted((b for b in bodies if b.lit < _LIT), key=Body.weight)[-_MOST_TRAILS:]
     bodies = merge_twins([part for b in bodies for part in cut(b)])
     bodies = join(bodies, frame_rate)
     bodies = merge_twins(bodies)
@@ -106,7 +110,7 @@ def _without_doubles(bodies: list[Body]) -> list[Body]:
 def _is_limb(body: Body, group: Body, frame_rate: float) -> bool:
     """A round patch (a hand, a knee, a face) of a larger body, rather than a ball in front of it.
 
-    A ball crosses much of the body again and again; a patch stays with its limb.
+    A ball crosses much of the body again and again; a patch stays with its limb, or goes where the whole body goes.
     """
     if group.area < 3.0 * body.area:
         return False
@@ -124,7 +128,11 @@ def _is_limb(body: Body, group: Body, frame_rate: float) -> bool:
     span = max(4, round(0.6 * frame_rate))
     starts = range(0, max(1, len(body.points) - span // 2), max(1, span // 2))
     travel = float(np.median([np.hypot(*np.ptp(body.points[i : i + span], axis=0)) for i in starts]))
+    within = body.points - group.points[at]
+    shift = float(np.median([np.hypot(*np.ptp(within[i : i + span], axis=0)) for i in starts]))
     across = float(np.median(np.hypot(*(boxes[:, 2:] - boxes[:, :2]).T)))
+    if shift < _RIDES * travel:
+        return True
     return travel < max(1.2 * body.side, 0.12 * across) or body.area < 0.02 * group.area
 
 
