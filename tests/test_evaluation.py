@@ -8,7 +8,16 @@ import soundfile
 
 from pavas_core.audio import Audio
 from pavas_core.errors import PavasError
-from pavas_core.evaluation.apcc import Event, apcc, folder_strengths, load_events, pearson, save_events, strengths_at
+from pavas_core.evaluation.apcc import (
+    Event,
+    apcc,
+    apcc_excess,
+    folder_strengths,
+    load_events,
+    pearson,
+    save_events,
+    strengths_at,
+)
 from pavas_core.evaluation.onsets import match_times, onset_strength, pick_onsets
 
 
@@ -81,6 +90,21 @@ def test_apcc_delta_by_hand():
     assert score.classes["wood bounce"].judged == pytest.approx(1.0)
     same = apcc(events, truth, truth, resamples=50)
     assert same.delta == same.high == 0.0
+
+
+def test_excess_over_the_twin_is_paired():
+    rng = np.random.default_rng(0)
+    energy = rng.uniform(1, 4, 200)
+    truth, twin, judged = (energy + rng.normal(0, sigma, 200) for sigma in (0.1, 0.3, 3.0))
+    events = events_of(energy)
+    assert apcc_excess(events, truth, twin, twin, resamples=50) == (0.0, 0.0, 0.0)
+    value, low, high = apcc_excess(events, truth, judged, twin, resamples=200)
+    deltas = [apcc(events, truth, one, resamples=200) for one in (judged, twin)]
+    assert value == pytest.approx(deltas[0].delta - deltas[1].delta)
+    assert 0.0 < low < value < high
+    shared = judged + 1e-3 * rng.normal(0, 1, 200)
+    _, low, high = apcc_excess(events, truth, shared, judged, resamples=200)
+    assert high - low < 0.1 * (deltas[0].high - deltas[0].low)
 
 
 def test_log_energy_is_another_correlation():

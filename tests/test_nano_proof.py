@@ -124,7 +124,7 @@ def test_the_table_tells_good_from_bad() -> None:
     assert not bad["onset F1@50 ms: all conditions"].met
     assert bad["onset F1@50 ms: all conditions"].figure.value == pytest.approx(2 / 3)
     assert not good["onset F1@50 ms: physics nulled"].met
-    assert good["APCC-delta, linear: all conditions"].met
+    assert good["APCC-delta, linear: more than the twin"].met
     assert good["mass sweep, strike: slope / truth"].met
     assert not good["no contact: level over room tone, dB"].met  # 40 dB over the room
     assert all(len(row.text()) < 140 for row in good.values())

@@ -10,7 +10,7 @@ left out and counted.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -101,9 +101,58 @@ def apcc(
     ``log_energy`` correlates with the logarithm of the energy. The interval is the central 95 % over resampled
     impacts. Raises PavasError where no class has enough impacts.
     """
+    energy, groups = _energies(events, log_energy), _classes(events)
+    draws = [_delta(energy, truth, judged, picks) for picks in _resampled(groups, resamples, seed)]
+    low, high = np.percentile(draws, [2.5, 97.5]) if draws else (np.nan, np.nan)
+    classes = {
+        name: ClassScore(
+            members.size, pearson(energy[members], truth[members]), pearson(energy[members], judged[members])
+        )
+        for name, members in groups.items()
+    }
+    return ApccScore(
+        delta=_delta(energy, truth, judged, groups),
+        low=float(low),
+        high=float(high),
+        truth=float(np.mean([score.truth for score in classes.values()])),
+        judged=float(np.mean([score.judged for score in classes.values()])),
+        classes=classes,
+        left_out=len(events) - sum(members.size for members in groups.values()),
+        log_energy=log_energy,
+    )
+
+
+def apcc_excess(
+    events: Sequence[Event],
+    truth: np.ndarray,
+    judged: np.ndarray,
+    twin: np.ndarray,
+    *,
+    log_energy: bool = False,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """By how much the APCC-delta of ``judged`` exceeds that of ``twin``, and its central 95 % interval.
+
+    Both are drawn with the same impacts, so that what these have of chance is in both and does not widen the interval.
+    Raises PavasError where no class has enough impacts.
+    """
+    energy, groups = _energies(events, log_energy), _classes(events)
+
+    def excess(picks: Mapping[str, np.ndarray]) -> float:
+        return _delta(energy, truth, judged, picks) - _delta(energy, truth, twin, picks)
+
+    low, high = np.percentile([excess(picks) for picks in _resampled(groups, resamples, seed)], [2.5, 97.5])
+    return excess(groups), float(low), float(high)
+
+
+def _energies(events: Sequence[Event], log_energy: bool) -> np.ndarray:
     energy = np.array([event.energy_loss_j for event in events], dtype=float)
-    if log_energy:
-        energy = np.log(np.maximum(energy, 1e-9))
+    return np.log(np.maximum(energy, 1e-9)) if log_energy else energy
+
+
+def _classes(events: Sequence[Event]) -> dict[str, np.ndarray]:
+    """Indices of the events of every class that is large enough."""
     groups: dict[str, np.ndarray] = {}
     for name in sorted({event.group for event in events}):
         members = np.array([index for index, event in enumerate(events) if event.group == name])
@@ -113,33 +162,19 @@ def apcc(
         raise PavasError(
             f"No class has the {MIN_IMPACTS} impacts that a correlation needs; judge more clips or merge classes."
         )
+    return groups
 
-    def delta_of(picks: Mapping[str, np.ndarray]) -> float:
-        gaps = [abs(pearson(energy[m], truth[m]) - pearson(energy[m], judged[m])) for m in picks.values()]
-        return float(np.mean(gaps))
 
+def _resampled(groups: Mapping[str, np.ndarray], resamples: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
     rng = np.random.default_rng(seed)
-    draws = [
-        delta_of({name: rng.choice(members, members.size) for name, members in groups.items()})
-        for _ in range(resamples)
-    ]
-    low, high = np.percentile(draws, [2.5, 97.5]) if draws else (np.nan, np.nan)
-    classes = {
-        name: ClassScore(
-            members.size, pearson(energy[members], truth[members]), pearson(energy[members], judged[members])
-        )
-        for name, members in groups.items()
-    }
-    return ApccScore(
-        delta=delta_of(groups),
-        low=float(low),
-        high=float(high),
-        truth=float(np.mean([score.truth for score in classes.values()])),
-        judged=float(np.mean([score.judged for score in classes.values()])),
-        classes=classes,
-        left_out=len(events) - sum(members.size for members in groups.values()),
-        log_energy=log_energy,
-    )
+    for _ in range(resamples):
+        yield {name: rng.choice(members, members.size) for name, members in groups.items()}
+
+
+def _delta(energy: np.ndarray, truth: np.ndarray, judged: np.ndarray, picks: Mapping[str, np.ndarray]) -> float:
+    """Mean over classes of the absolute difference of the two correlations, over the impacts picked."""
+    gaps = [abs(pearson(energy[m], truth[m]) - pearson(energy[m], judged[m])) for m in picks.values()]
+    return float(np.mean(gaps))
 
 
 def load_events(path: Path) -> list[Event]:

@@ -265,7 +265,9 @@ class FlowTransformer(nn.Module):
             if residuals.condition is None and modulation.shape[1] != length:
                 # adaLN ran on the distinct sync rows, fewer than latent tokens; spread them now.
                 modulation = modulation[:, conditions.sync_index]
-            return modulation + residuals.blocks[index] if residuals.blocks else modulation
+            if residuals.blocks:
+                modulation += residuals.blocks[index]  # in place: on a CPU a new tensor costs as much as the sum
+            return modulation
 
         clip, text = conditions.clip, conditions.text
         for index, block in enumerate(self.joint_blocks):

@@ -25,8 +25,9 @@ from torch import Tensor, autocast, nn
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import adapter_config, network_config
 from pavas_core.models.network import Conditions, FlowTransformer
-from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, PhysicsInputs
+from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, PhysicsInputs, no_physics
 from pavas_core.runtime import Runtime
+from pavas_core.sampling.flow import seeded_noise
 from pavas_core.training.batches import Batch, Examples, batch, draw, whole
 from pavas_core.video.atomic import replacing
 
@@ -253,7 +254,7 @@ def judge(model: NanoNetwork, data: Examples, codec: NanoCodec, device: str) -> 
     for start_at in range(0, len(scene), 48):
         part = slice(start_at, start_at + 48)
         given = _on(whole(data, scene[part], variant[part]), device)
-        latent = sample(model, given, JUDGE_STEPS, start_at)
+        latent = sample(model, given, seeded_noise(start_at, given.latent.shape), JUDGE_STEPS)
         made.append(clip_levels_db(codec, latent))
         true.append(clip_levels_db(codec, given.latent))
         bright.append(clip_octaves(codec, latent))
@@ -277,16 +278,20 @@ def judge(model: NanoNetwork, data: Examples, codec: NanoCodec, device: str) -> 
     }
 
 
-def sample(model: NanoNetwork, given: Batch, steps: int, seed: int) -> Tensor:
-    """Latents of a batch by Euler steps without guidance."""
-    from pavas_core.sampling.flow import seeded_noise
-
-    physics = model.adapter.encode(given.physics, given.latent.shape[1])
+def sample(model: NanoNetwork, given: Batch, noise: Tensor, steps: int, physics_cfg: float = 1.0) -> Tensor:
+    """Latents of a batch from ``noise`` (B, L, C) by Euler steps, guided by physics only."""
+    like = given.latent
+    physics = model.adapter.encode(given.physics, like.shape[1])
     conditions, residuals = conditions_of(model.network, given), model.adapter.residuals(physics)
-    latent = seeded_noise(seed, given.latent.shape).to(given.latent)
+    nothing = no_physics(len(like), given.physics.features.shape[2], model.adapter.config, like)
+    without = model.adapter.residuals(model.adapter.encode(nothing, like.shape[1])) if physics_cfg != 1 else residuals
+    latent = noise.to(like)
     for step in range(steps):
         t = torch.full((len(latent),), step / steps, device=latent.device)
-        latent = latent + model.network(latent, t, conditions, residuals) / steps
+        flow = model.network(latent, t, conditions, residuals)
+        if physics_cfg != 1:
+            flow = torch.lerp(model.network(latent, t, conditions, without), flow, physics_cfg)
+        latent = latent + flow / steps
     return model.network.unnormalize(latent)
 
 

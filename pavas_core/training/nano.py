@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import NAME, network_config
 from pavas_core.models.phy_adapter import AdapterConfig
 from pavas_core.runtime import Runtime
-from pavas_core.training.loop import NanoNetwork, Recipe, parameter_count, train
+from pavas_core.sampling.flow import seeded_noise
+from pavas_core.training.batches import Examples, stack, whole
+from pavas_core.training.loop import NanoNetwork, Recipe, clip_levels_db, parameter_count, sample, train
 from pavas_core.training.store import fit_codec, held_out_examples, load_shards, make_shards
 from pavas_core.video.atomic import replacing
 
@@ -58,7 +62,26 @@ def train_nano(
         _train_in(folder, recipe, scenes, device, adapter, base, runtime)
     model = NanoNetwork(adapter)
     model.load_state_dict(torch.load(folder / "best.pt", weights_only=True, map_location="cpu"))
-    return export(model, codec, folder)
+    held_out = held_out_examples(folder / "held-out.pt", codec, JUDGED_SCENES, runtime)
+    lift_db = -level_bias_db(model, codec, stack(held_out, codec.config.rate_hz))
+    return export(model, codec, folder, lift_db)
+
+
+def level_bias_db(model: NanoNetwork, codec: NanoCodec, held_out: Examples) -> float:
+    """Mean error of the levels of all held-out sounds, sampled as the sampler does."""
+    import torch
+
+    from pavas_core.models.nano import PHYSICS_CFG, STEPS, tempered
+
+    errors = []
+    with torch.no_grad():
+        for scene in range(len(held_out)):
+            variants = np.arange(held_out.latent.shape[1])
+            given = whole(held_out, np.full(len(variants), scene), variants)
+            noise = tempered(seeded_noise(scene, given.latent.shape), codec)
+            made = sample(model, given, noise, STEPS, PHYSICS_CFG)
+            errors.append(clip_levels_db(codec, made) - clip_levels_db(codec, given.latent))
+    return float(torch.cat(errors).mean())
 
 
 def _use_threads(threads: int) -> None:
@@ -99,8 +122,6 @@ def _train_in(
     runtime: Runtime,
 ) -> None:
     """Train on the examples that are in ``folder``."""
-    from pavas_core.training.batches import stack
-
     codec = fit_codec(folder / "codec.safetensors", runtime)
     rate_hz = codec.config.rate_hz
     data = stack(load_shards(folder / "data", scenes), rate_hz)
@@ -108,12 +129,18 @@ def _train_in(
     train(data, held_out, codec, folder, recipe, adapter=adapter, base=base, device=device, runtime=runtime)
 
 
-def export(model: NanoNetwork, codec: NanoCodec, folder: Path) -> Path:
-    """Write network, adapter and codec in half precision with their configuration, recipe and scores."""
+def export(model: NanoNetwork, codec: NanoCodec, folder: Path, lift_db: float = 0.0) -> Path:
+    """Write network, adapter and codec in half precision with their configuration, recipe and scores.
+
+    All sounds become ``lift_db`` louder: their log spectra by a constant, which the mean of the latent takes up.
+    """
     import torch
     from safetensors.torch import save_file
 
-    parts = {"network": model.network, "adapter": model.adapter, "codec": codec}
+    network = copy.deepcopy(model.network)
+    with torch.no_grad():
+        network.latent_mean += codec.basis.sum(dim=1) * (lift_db / 20 * math.log(10))
+    parts = {"network": network, "adapter": model.adapter, "codec": codec}
     tensors = {
         f"{part}.{name}": value.detach().to(torch.float16).contiguous()
         for part, module in parts.items()
@@ -121,11 +148,11 @@ def export(model: NanoNetwork, codec: NanoCodec, folder: Path) -> Path:
     }
     path = folder / f"{NAME}.safetensors"
     with replacing(path) as temporary:
-        save_file(tensors, str(temporary), metadata=_metadata(model, folder))
+        save_file(tensors, str(temporary), metadata=_metadata(model, folder, lift_db))
     return path
 
 
-def _metadata(model: NanoNetwork, folder: Path) -> dict[str, str]:
+def _metadata(model: NanoNetwork, folder: Path, lift_db: float) -> dict[str, str]:
     """What the weights are and how they came to be, as JSON by topic."""
     notes = [json.loads(line) for line in _lines(folder / "metrics.jsonl")]
     best: dict[str, Any] = max(notes, key=lambda note: note["score"]) if notes else {}
@@ -134,6 +161,7 @@ def _metadata(model: NanoNetwork, folder: Path) -> dict[str, str]:
         "adapter": asdict(model.adapter.config),
         "runs": [json.loads(line) for line in _lines(folder / "runs.jsonl")],
         "held_out_scores": best,
+        "lift_db": round(lift_db, 3),
         "parameters": parameter_count([model]),
         "numpy": np.__version__,
     }
