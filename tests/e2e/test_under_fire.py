@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import os
 import resource
 import stat
 import urllib.error
@@ -15,18 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.comfy_client import Graph
-from tests.e2e.test_quick_start import make_long_clip, run_all, saved
+from tests.e2e.test_quick_start import make_long_clip, run_all, saved, seconds_allowed
 
 NANO = json.loads((Path(__file__).resolve().parents[2] / "workflows" / "api" / "nano.json").read_text())
 TRAVERSALS = (
     "../outside", "../../outside", "..\\..\\outside", "/tmp/pavas-outside", "a/../../outside", "C:\\outside",
     "..%2f..%2foutside", "a/b/../../../outside", "\x00outside", "~/outside", "//outside/x",
 )  # fmt: skip
-
-
-def seconds_allowed() -> float:
-    """A second, and more where the machine does other work."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def assert_one_sentence(error: dict | None) -> str:
