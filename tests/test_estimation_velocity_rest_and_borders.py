@@ -9,13 +9,13 @@ import pytest
 
 from pavas_core.estimation.planar.blows import find_blows
 from pavas_core.estimation.planar.centres import whole_centres
-from pavas_core.estimation.planar.velocity import planar_velocity
+from pavas_core.estimation.planar.velocity import fitted_velocity
 from pavas_core.physics.types import Break, Track
 from tests.planar_tracks import bounces, make_track, make_tracks
 
 
 def _sure(track: Track, times_s: np.ndarray) -> list[Break]:
-    velocity = planar_velocity(make_tracks(times_s, track), metres_per_px=0.005).velocities[0]
+    velocity = fitted_velocity(make_tracks(times_s, track), metres_per_px=0.005).velocities[0]
     return [b for b in velocity.breaks if b.confidence >= 0.5]
 
 

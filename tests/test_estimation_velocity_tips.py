@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pavas_core.estimation.planar.tips import end_path, end_velocity
-from pavas_core.estimation.planar.velocity import planar_velocity
+from pavas_core.estimation.planar.velocity import fitted_velocity
 from pavas_core.physics.masks import pack_masks
 from pavas_core.physics.types import TrackSet
 from tests.planar_tracks import make_track, make_tracks
@@ -81,7 +81,7 @@ def test_a_blow_that_flow_loses_is_seen_by_the_end() -> None:
     tracks = _tracks(10.0)
     lost = replace(tracks.tracks[0], flow_px_s=np.zeros((len(tracks.times_s) - 1, 2), np.float32))
     tracks = replace(tracks, tracks=(lost,))
-    breaks = planar_velocity(tracks, metres_per_px=0.002).velocities[0].breaks
+    breaks = fitted_velocity(tracks, metres_per_px=0.002).velocities[0].breaks
     blows = [b for b in breaks if b.confidence >= 0.5]
     assert [round(b.time_s, 1) for b in blows] == [CONTACT_S]
     assert abs(blows[0].time_s - CONTACT_S) < 0.02

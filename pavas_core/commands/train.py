@@ -1,4 +1,4 @@
-"""``train``: pavas-nano from simulated scenes."""
+"""``train``: pavas-nano and the scorer of impacts, from simulated scenes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from pavas_core.errors import PavasError
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Declare the command."""
-    train = commands.add_parser("train", help="train pavas-nano on simulated scenes", allow_abbrev=False)
-    train.add_argument("model", choices=["nano"])
+    train = commands.add_parser(
+        "train", help="train pavas-nano or the scorer of impacts on simulated scenes", allow_abbrev=False
+    )
+    train.add_argument("model", choices=["nano", "impacts"])
     train.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="scenes, checkpoints, metrics, weights"
     )
-    train.add_argument("--scenes", type=int, default=2400, metavar="N")
-    train.add_argument("--steps", type=int, default=6000, metavar="N")
-    train.add_argument("--batch", type=int, default=24, metavar="N")
+    train.add_argument("--scenes", type=int, metavar="N", help="2400 for nano; 1500 for impacts, not rendered")
+    train.add_argument(
+        "--tracked", type=int, default=300, metavar="N", help="impacts: scenes that are rendered and tracked"
+    )
+    train.add_argument("--steps", type=int, metavar="N", help="6000 for nano, 3000 for impacts")
+    train.add_argument("--batch", type=int, metavar="N", help="24 for nano, 32 for impacts")
     train.add_argument("--seed", type=int, default=0, metavar="N")
     train.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda")
     train.add_argument("--threads", type=int, default=0, metavar="N", help="0 = as many as there are cores")
@@ -37,17 +42,29 @@ def add(commands: argparse._SubParsersAction) -> None:
     train.set_defaults(command=_run)
 
 
+_DEFAULTS = {
+    "nano": {"scenes": 2400, "steps": 6000, "batch": 24},
+    "impacts": {"scenes": 1500, "steps": 3000, "batch": 32},
+}
+
+
 def _run(options: argparse.Namespace) -> None:
     from pavas_core.models.nano_config import ablated_config
     from pavas_core.training.loop import Recipe
     from pavas_core.training.nano import train_nano
 
+    for name, value in _DEFAULTS[options.model].items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     for name in ("scenes", "steps", "batch", "processes"):
         least = 1 if name == "processes" else 4
         if getattr(options, name) < least:
             raise PavasError(f"--{name} is {getattr(options, name)}: give {least} or more.")
     if options.base is not None and not options.base.is_file():
         raise PavasError(f"{options.base} does not exist: give the best.pt of an earlier run.")
+    if options.model == "impacts":
+        _train_impacts(options)
+        return
     adapter = ablated_config(options.ablate, options.injection) if options.ablate else None
     make_folder(options.out)
     recipe = Recipe(steps=options.steps, batch=options.batch, seed=options.seed)
@@ -63,4 +80,18 @@ def _run(options: argparse.Namespace) -> None:
             base=options.base,
             runtime=runtime,
         )
+    print_files([written])
+
+
+def _train_impacts(options: argparse.Namespace) -> None:
+    from pavas_core.training.impacts import ImpactRecipe, train_impacts
+
+    if options.tracked < 0:
+        raise PavasError(f"--tracked is {options.tracked}: give 0 or more.")
+    for name in ("ablate", "base"):
+        if getattr(options, name) is not None:
+            raise PavasError(f"--{name} belongs to nano: leave it out for impacts.")
+    recipe = ImpactRecipe(steps=options.steps, batch=options.batch, seed=options.seed)
+    with progress() as runtime:
+        written = train_impacts(options.out, recipe, imitated=options.scenes, tracked=options.tracked, runtime=runtime)
     print_files([written])

@@ -74,6 +74,28 @@ class Painter:
                 covers[:, y0 : y0 + hidden.shape[0], x0 : x0 + hidden.shape[1]][:, hidden] = 0
         return covers
 
+    def blurred_masks(self, time_s: float, open_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Cover of every actor blurred by its motion, uint8 [actors, height, width], and what hides it, bool likewise.
+
+        ``open_s`` is the exposure; an actor is hidden by what lies in front of it, blurred too, and by the post.
+        """
+        view = self.view(time_s)
+        shape = (len(self.played.motions), self.height, self.width)
+        covers, hidden = np.zeros(shape, np.uint8), np.zeros(shape, bool)
+        for index, motion in enumerate(self.played.motions):
+            drawn = self._layer(motion, self._instants(motion, time_s, open_s))
+            if drawn is not None:
+                (x0, y0), layer = drawn
+                alpha = layer[..., 3]
+                covers[index, y0 : y0 + alpha.shape[0], x0 : x0 + alpha.shape[1]] = alpha
+                hidden[:index] |= covers[index] > 127
+        if self._occluder is not None:
+            drawn = self._place(self.sprite(self._occluder), [view])
+            if drawn is not None:
+                (x0, y0), layer = drawn
+                hidden[:, y0 : y0 + layer.shape[0], x0 : x0 + layer.shape[1]] |= layer[..., 3] > 127
+        return covers, hidden
+
     def frame(self, index: int, time_s: float, interval_s: float) -> np.ndarray:
         """uint8 [height, width, 3] of the frame whose exposure is centred on ``time_s``."""
         import cv2

@@ -104,7 +104,7 @@ def score_clip(sim: SimulatedClip, estimate: Scene) -> ClipScore:
     wanted = [body.object.id for body in truth.bodies if _is_wanted(sim, body.object.id)]
     found = {true_id for track in estimated if (true_id := owner.get(track.object_id)) is not None}
     missed = tuple(name for name in wanted if name not in found)
-    asked = [i for i, impact in enumerate(truth.impacts) if sim.visible[i] and _is_asked(impact, truth.impacts)]
+    asked = [i for i, impact in enumerate(truth.impacts) if sim.visible[i] and is_asked(impact, truth.impacts)]
     pairs, extra = _match(truth.impacts, set(asked), estimate.impacts, owner)
     pre, post, energy, timing = [], [], [], []
     for index, other in pairs:
@@ -119,7 +119,7 @@ def score_clip(sim: SimulatedClip, estimate: Scene) -> ClipScore:
             continue
         if speeds[0] >= WEAKEST_MPS:
             pre.append(abs(other.pre_speed_mps - speeds[0]) / speeds[0])
-        if _is_followed(true, truth.impacts):
+        if is_followed(true, truth.impacts):
             continue
         if speeds[1] >= WEAKEST_MPS:
             post.append(abs(other.post_speed_mps - speeds[1]) / speeds[1])
@@ -214,7 +214,7 @@ def estimate_clip(path: Path, sim: SimulatedClip) -> Scene:
     velocities = planar_velocity(tracks, objects, metres_per_px=sim.metres_per_px)
     masses = default_masses(objects, velocities).masses
     assert sim.scene.tracks is not None
-    owner, _ = _assign(sim.scene.tracks, tracks)
+    owner = owners(sim.scene.tracks, tracks)
     for name, true_id in owner.items():
         if true_id is not None:
             mass = _mass(sim.scene, true_id)
@@ -245,6 +245,11 @@ def _steady(track: Track, tracks: TrackSet) -> np.ndarray:
     if tracks.camera is None:
         return track.centroids
     return np.einsum("lij,lj->li", tracks.camera[:, :, :2], track.centroids) + tracks.camera[:, :, 2]
+
+
+def owners(truth: TrackSet, estimate: TrackSet | None) -> dict[str, str | None]:
+    """The true object that each estimated track follows, None for false and double ones."""
+    return _assign(truth, estimate)[0]
 
 
 def _assign(truth: TrackSet, estimate: TrackSet | None) -> tuple[dict[str, str | None], int]:
@@ -290,14 +295,14 @@ def _overlap(true: Track, track: Track, index: np.ndarray) -> float:
     return float(np.mean(np.where(np.isnan(a[:, 0]), False, on)))
 
 
-def _is_asked(impact: Impact, impacts: tuple[Impact, ...]) -> bool:
+def is_asked(impact: Impact, impacts: tuple[Impact, ...]) -> bool:
     """Hard enough, and not the chatter after another impact of the same object."""
     if impact.pre_normal_mps < WEAKEST_MPS:
         return False
     return not any(0.0 <= impact.time_s - other.time_s < APART_S for other in _relatives(impact, impacts))
 
 
-def _is_followed(impact: Impact, impacts: tuple[Impact, ...]) -> bool:
+def is_followed(impact: Impact, impacts: tuple[Impact, ...]) -> bool:
     """Another impact of the same object comes so soon that no speed can be told in between."""
     return any(0.0 <= other.time_s - impact.time_s < APART_S for other in _relatives(impact, impacts))
 

@@ -12,6 +12,7 @@ from pavas_core.estimation.planar.blows import Blow, find_blows
 from pavas_core.estimation.planar.breaks import CutPath, cut_at_kinks, hit_confidence, make_paths
 from pavas_core.estimation.planar.centres import whole_centres
 from pavas_core.estimation.planar.fits import Kink
+from pavas_core.estimation.planar.hits import judged
 from pavas_core.estimation.planar.scale import Flight, Scale
 from pavas_core.estimation.planar.tips import end_path, end_velocity
 from pavas_core.physics.names import find_objects
@@ -91,11 +92,30 @@ def planar_velocity(
 
     Raises PhysicsError for impossible scales and sizes, and for sizes of unknown objects.
     """
-    runtime = runtime or Runtime()
+    fitted, motions = _measure(tracks, objects, metres_per_px, known_size_m or {}, time_scale, runtime or Runtime())
+    points, reliable = [m.points for m in motions], [m.reliable for m in motions]
+    return replace(fitted, velocities=tuple(judged(tracks, points, reliable, fitted.velocities, time_scale)))
+
+
+def fitted_velocity(
+    tracks: TrackSet, *, metres_per_px: float | None = None, time_scale: float = 1.0, runtime: Runtime | None = None
+) -> VelocitySet:
+    """What ``planar_velocity`` says before the scorer has judged the breaks: those of the fits, as sure as they are."""
+    return _measure(tracks, None, metres_per_px, {}, time_scale, runtime or Runtime())[0]
+
+
+def _measure(
+    tracks: TrackSet,
+    objects: ObjectSet | None,
+    metres_per_px: float | None,
+    known_size_m: dict[str, float],
+    time_scale: float,
+    runtime: Runtime,
+) -> tuple[VelocitySet, list[_Motion]]:
     check_factor(time_scale, "time_scale")
     if metres_per_px is not None:
         check_length_m(metres_per_px, "metres_per_px")
-    sizes = known_sizes_by_id(known_size_m or {}, tracks, objects)
+    sizes = known_sizes_by_id(known_size_m, tracks, objects)
     count = len(tracks.tracks)
     motions = []
     for i, track in enumerate(tracks.tracks):
@@ -119,7 +139,17 @@ def planar_velocity(
         velocities.append(_velocity(motion, tracks, scale, time_scale))
         notes.append(f"{motion.track.object_id}: scale from {scale.reason}, {100 * scale.sigma:.0f} % standard error.")
     runtime.step("Measuring velocity", 2 * count, 2 * count)
-    return VelocitySet(tuple(velocities), time_scale, tuple(notes))
+    return VelocitySet(tuple(velocities), time_scale, tuple(notes)), motions
+
+
+def steady_points(tracks: TrackSet) -> list[np.ndarray]:
+    """Centres [L, 2] of every track in pixels of the first frame, those at the border mended."""
+    return [_steady_points(track, tracks)[0] for track in tracks.tracks]
+
+
+def _steady_points(track: Track, tracks: TrackSet) -> tuple[np.ndarray, np.ndarray]:
+    centres, mended = whole_centres(track, tracks.width, tracks.height)
+    return stabilised(tracks, centres), mended
 
 
 def known_sizes_by_id(sizes: dict[str, float], tracks: TrackSet, objects: ObjectSet | None) -> dict[str, float]:
@@ -150,8 +180,7 @@ def _frame_s(tracks: TrackSet) -> float:
 
 def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
     """Paths, kinks and flights of one track without knowing gravity."""
-    centres, mended = whole_centres(track, tracks.width, tracks.height)
-    points = stabilised(tracks, centres)
+    points, mended = _steady_points(track, tracks)
     seen = track.visible & np.isfinite(points).all(axis=1)
     area = np.where(seen, track.area_px, np.nan)
     usual = float(np.nanmedian(area)) if seen.any() else 0.0
