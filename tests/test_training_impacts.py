@@ -125,3 +125,13 @@ def test_the_job_goes_on_where_it_was(tmp_path: Path) -> None:
         facts = file.metadata()
     assert tuple(json.loads(facts["columns"])) == COLUMNS
     assert json.loads(facts["recipe"])["imitated_scenes"] == 4
+
+
+def test_the_command_refuses_what_belongs_to_nano(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pavas_core.cli import main
+
+    assert main(["train", "impacts", "--out", str(tmp_path), "--ablate", "mass"]) != 0
+    assert main(["train", "impacts", "--out", str(tmp_path), "--tracked", "-1"]) != 0
+    told = capsys.readouterr().err
+    assert "--ablate belongs to nano" in told
+    assert "--tracked is -1" in told
