@@ -29,6 +29,8 @@ _FITS_SHARE = 0.5
 """Of the confidence in such a break; the rest is the scorer's."""
 _ALONE = 0.6
 """How far the scorer is believed where nothing flies and no fit shows a break."""
+_WORTH_A_BREAK = 0.3
+"""What only the scorer hears and is less sure of than this is no break: nothing confirms it."""
 _SIDE_S = 0.13
 _SIDE_FRAMES = 3.5
 _MOST_SAMPLES = 4
@@ -105,7 +107,7 @@ def _heard(
         made = _made(peak, velocity, points, track, tracks, time_scale)
         if made is not None and reliable and not velocity.free:
             made = replace(made, confidence=_ALONE * made.confidence)
-        if made is not None:
+        if made is not None and made.confidence >= _WORTH_A_BREAK:
             out.append(made)
     return out + [_judged(b, _UNHEARD, velocity.free and reliable) for b in left]
 
