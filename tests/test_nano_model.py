@@ -50,14 +50,16 @@ def test_same_seed_same_sound_other_seed_another(model, bounce) -> None:
     assert np.abs(first - other).max() > 1e-4
 
 
-def test_a_scene_is_as_loud_with_every_seed(model, bounce, monkeypatch) -> None:
+def test_a_scene_is_as_loud_with_every_seed(model, monkeypatch) -> None:
+    clip = proof_clip(501, "drop")
+
     def spread() -> float:
-        takes = made(model, bounce, bounce.sim.scene, Runtime(), takes=4)
+        takes = made(model, clip, clip.sim.scene, Runtime(), takes=4)
         return float(np.std([10 * np.log10(np.square(take.waveform).mean()) for take in takes]))
 
     tempered = spread()
     monkeypatch.setattr(model, "tempered", lambda noise: noise)
-    assert tempered < spread()
+    assert tempered < 0.5 * spread()
 
 
 def test_tempering_leaves_all_but_loudness_to_chance(model) -> None:

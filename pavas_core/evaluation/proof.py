@@ -35,14 +35,14 @@ class Size:
     """How many clips each measurement gets."""
 
     clips: int = 200
-    sweeps: int = 4
+    sweeps: int = 6
     """Per contact type."""
     edits: int = 16
     swaps: int = 16
-    materials: int = 6
-    seeds: int = 5
+    materials: int = 10
+    seeds: int = 8
     pixels: int = 24
-    tries: int = 12
+    tries: int = 10
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
 
 

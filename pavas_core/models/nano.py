@@ -36,7 +36,7 @@ PHYSICS_CFG = 1.25
 proof does not play)."""
 
 
-CHANCE = 0.7
+CHANCE = 0.4
 """Of the noise this share is kept: less scatter of levels and spectra from seed to seed, and closer to the truth."""
 LOUDNESS_CHANCE = 0.2
 LOUDNESS_LIFT = 0.14
@@ -63,8 +63,11 @@ class NanoModel:
         self.latent_rate_hz = codec.config.rate_hz
 
     def tempered(self, noise: Tensor) -> Tensor:
-        """The noise (B, L, C) that sampling begins with."""
-        return tempered(noise, self.codec)
+        """Noise (B, L, C) with less chance, least in the channels that carry loudness."""
+        scale, lift = noise.new_full(noise.shape[-1:], CHANCE), noise.new_zeros(noise.shape[-1])
+        scale[:LOUDNESS_CHANNELS] = LOUDNESS_CHANCE
+        lift[0] = LOUDNESS_LIFT * self.codec.basis[0].sum().sign()
+        return noise * scale + lift
 
     def encode_video(self, clip: Clip, tracks: TrackSet | None, *, runtime: Runtime) -> Features:
         """Tracked motion, coarse pictures and the look of every object. Without ``tracks`` they are found first."""
@@ -90,14 +93,6 @@ class NanoModel:
         """Waveforms float (B, samples) on the CPU from unnormalised latents (B, L, C)."""
         with torch.inference_mode(), runtime.resident(self.codec):
             return self.codec.decode(latent.to(runtime.device), runtime=runtime).cpu()
-
-
-def tempered(noise: Tensor, codec: NanoCodec) -> Tensor:
-    """Noise (B, L, C) with less chance, least in the channels that carry loudness."""
-    scale, lift = noise.new_full(noise.shape[-1:], CHANCE), noise.new_zeros(noise.shape[-1])
-    scale[:LOUDNESS_CHANNELS] = LOUDNESS_CHANCE
-    lift[0] = LOUDNESS_LIFT * codec.basis[0].sum().sign()
-    return noise * scale + lift
 
 
 def features_of(sight: Sight, tracks: TrackSet, duration_s: float, cuts_s: tuple[float, ...] = ()) -> Features:

@@ -25,7 +25,7 @@ from torch import Tensor, autocast, nn
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import adapter_config, network_config
 from pavas_core.models.network import Conditions, FlowTransformer
-from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, PhysicsInputs, no_physics
+from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, PhysicsInputs
 from pavas_core.runtime import Runtime
 from pavas_core.sampling.flow import seeded_noise
 from pavas_core.training.batches import Batch, Examples, batch, draw, whole
@@ -278,20 +278,14 @@ def judge(model: NanoNetwork, data: Examples, codec: NanoCodec, device: str) -> 
     }
 
 
-def sample(model: NanoNetwork, given: Batch, noise: Tensor, steps: int, physics_cfg: float = 1.0) -> Tensor:
-    """Latents of a batch from ``noise`` (B, L, C) by Euler steps, guided by physics only."""
-    like = given.latent
-    physics = model.adapter.encode(given.physics, like.shape[1])
+def sample(model: NanoNetwork, given: Batch, noise: Tensor, steps: int) -> Tensor:
+    """Latents of a batch from ``noise`` (B, L, C) by Euler steps without guidance."""
+    physics = model.adapter.encode(given.physics, given.latent.shape[1])
     conditions, residuals = conditions_of(model.network, given), model.adapter.residuals(physics)
-    nothing = no_physics(len(like), given.physics.features.shape[2], model.adapter.config, like)
-    without = model.adapter.residuals(model.adapter.encode(nothing, like.shape[1])) if physics_cfg != 1 else residuals
-    latent = noise.to(like)
+    latent = noise.to(given.latent)
     for step in range(steps):
         t = torch.full((len(latent),), step / steps, device=latent.device)
-        flow = model.network(latent, t, conditions, residuals)
-        if physics_cfg != 1:
-            flow = torch.lerp(model.network(latent, t, conditions, without), flow, physics_cfg)
-        latent = latent + flow / steps
+        latent = latent + model.network(latent, t, conditions, residuals) / steps
     return model.network.unnormalize(latent)
 
 

@@ -15,13 +15,12 @@ from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import NAME, network_config
 from pavas_core.models.phy_adapter import AdapterConfig
 from pavas_core.runtime import Runtime
-from pavas_core.sampling.flow import seeded_noise
-from pavas_core.training.batches import Examples, stack, whole
-from pavas_core.training.loop import NanoNetwork, Recipe, clip_levels_db, parameter_count, sample, train
+from pavas_core.training.loop import NanoNetwork, Recipe, parameter_count, train
 from pavas_core.training.store import fit_codec, held_out_examples, load_shards, make_shards
 from pavas_core.video.atomic import replacing
 
 JUDGED_SCENES = 24
+LEVEL_SCENES, LEVEL_SEED = 150, 65_800
 
 
 def train_nano(
@@ -62,26 +61,23 @@ def train_nano(
         _train_in(folder, recipe, scenes, device, adapter, base, runtime)
     model = NanoNetwork(adapter)
     model.load_state_dict(torch.load(folder / "best.pt", weights_only=True, map_location="cpu"))
-    held_out = held_out_examples(folder / "held-out.pt", codec, JUDGED_SCENES, runtime)
-    lift_db = -level_bias_db(model, codec, stack(held_out, codec.config.rate_hz))
-    return export(model, codec, folder, lift_db)
+    path = export(model, codec, folder)
+    return export(model, codec, folder, -level_bias_db(path, runtime))
 
 
-def level_bias_db(model: NanoNetwork, codec: NanoCodec, held_out: Examples) -> float:
-    """Mean error of the levels of all held-out sounds, sampled as the sampler does."""
-    import torch
+def level_bias_db(weights: Path, runtime: Runtime) -> float:
+    """Mean error of the levels of scenes that are neither trained on nor played by the proof."""
+    from pavas_core.evaluation.heard import clip_level_db
+    from pavas_core.evaluation.proof_clips import made, proof_clip, truth
+    from pavas_core.models.nano import load_nano
 
-    from pavas_core.models.nano import PHYSICS_CFG, STEPS, tempered
-
-    errors = []
-    with torch.no_grad():
-        for scene in range(len(held_out)):
-            variants = np.arange(held_out.latent.shape[1])
-            given = whole(held_out, np.full(len(variants), scene), variants)
-            noise = tempered(seeded_noise(scene, given.latent.shape), codec)
-            made = sample(model, given, noise, STEPS, PHYSICS_CFG)
-            errors.append(clip_levels_db(codec, made) - clip_levels_db(codec, given.latent))
-    return float(torch.cat(errors).mean())
+    model, errors = load_nano(runtime, weights), []
+    for index in range(LEVEL_SCENES):
+        runtime.step("level", index, LEVEL_SCENES)
+        clip = proof_clip(LEVEL_SEED + index)
+        sounds = made(model, clip, clip.sim.scene, runtime)[0], truth(clip.sim.scene, clip.surface, clip.seed)
+        errors.append(clip_level_db(sounds[0]) - clip_level_db(sounds[1]))
+    return float(np.mean(errors))
 
 
 def _use_threads(threads: int) -> None:
@@ -122,6 +118,8 @@ def _train_in(
     runtime: Runtime,
 ) -> None:
     """Train on the examples that are in ``folder``."""
+    from pavas_core.training.batches import stack
+
     codec = fit_codec(folder / "codec.safetensors", runtime)
     rate_hz = codec.config.rate_hz
     data = stack(load_shards(folder / "data", scenes), rate_hz)
