@@ -21,7 +21,7 @@ _SAME_FRAMES = 1.2
 """A break this near to a peak is what the peak heard."""
 _UNHEARD = 0.02
 """Confidence in a break of the fits that the scorer does not hear."""
-_REACHES_OUT = 0.9
+_REACHES_OUT = 0.85
 """Share of frames in which the border cuts an outline or its joints change it, from which on it is an arm or a body."""
 _CLEAR_FLIGHT = 0.8
 """Confidence of a break in free flight that the scorer cannot silence."""
