@@ -23,7 +23,7 @@ def page(request, comfy_web, tmp_path):
     browser = open_frontend(comfy_web, tmp_path / "profile", vue_nodes=request.param == "vue nodes")
     try:
         browser.run(f"window.app.loadApiJson({json.dumps(GRAPH)}, 'prompt')")
-        browser.wait_for(f"Boolean({NODE})", 20)
+        browser.wait_for(f"Boolean({NODE})")
         yield browser
     finally:
         browser.close()
@@ -46,13 +46,16 @@ def test_the_composed_words_are_edited_in_place(comfy_web, page):
     assert composed.endswith(", outdoors")
     assert "{objects}" not in composed
     button = f"{NODE}.widgets.find(w => w.name === 'Edit this prompt')"
-    page.wait_for(f"Boolean({NODE}.pavasPrompt)", 20)
+    page.wait_for(f"Boolean({NODE}.pavasPrompt)")
     page.run(f"{button}.callback()")
     assert page.run(f"{TEXT}.value") == composed
     page.run(f"{TEXT}.value = 'a steel ' + {TEXT}.value")
     assert run(comfy_web, page) == f"a steel {composed}"
 
 
-def test_the_prompt_is_seen_on_the_node(comfy_web, page):
+def test_the_prompt_is_seen_on_the_node(request, comfy_web, page):
+    version = comfy_web.get("/system_stats")["system"]["comfyui_version"]
+    if request.node.callspec.params["page"] == "vue nodes" and version.startswith("0.3."):
+        pytest.skip(f"the trial of Vue nodes in ComfyUI {version} does not draw the widget; canvas does")
     composed = run(comfy_web, page)
-    page.wait_for(f"document.body.innerText.includes({json.dumps(composed)})", 20)
+    page.wait_for(f"document.body.innerText.includes({json.dumps(composed)})")

@@ -55,7 +55,7 @@ def view_of(comfy, page) -> dict:
 
 def open_editor(page) -> None:
     page.run(f"{EDITOR}.widgets.find(w => w.name === 'Edit physics').callback()")
-    page.wait_for(f"{INSIDE}?.contentDocument?.body?.dataset?.ready === 'yes'", 20)
+    page.wait_for(f"{INSIDE}?.contentDocument?.body?.dataset?.ready === 'yes'")
     page.run("new Promise(resolve => setTimeout(resolve, 600))")
 
 

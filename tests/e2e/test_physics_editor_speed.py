@@ -102,7 +102,7 @@ def test_edits_echo_and_pictures_follow_the_playhead(comfy_web, tmp_path, render
     page = open_frontend(comfy_web, tmp_path / "profile", vue_nodes=renderer == "vue nodes")
     try:
         page.run(f"window.app.loadApiJson({json.dumps(GRAPH)}, 'ten')")
-        page.wait_for(f"Boolean({EDITOR})", 20)
+        page.wait_for(f"Boolean({EDITOR})")
         run_workflow(comfy_web, page)
         assert len(view_of(comfy_web, page)["objects"]) == OBJECTS
         open_editor(page)
