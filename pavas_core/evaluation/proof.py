@@ -7,8 +7,9 @@ the pessimistic end of the interval meets it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -89,13 +90,20 @@ def prove(
     size: Size, *, processes: int = 2, weights: Path | None = None, dump: Path | None = None, runtime: Runtime
 ) -> list[Row]:
     """Measure everything of the network in the box, or of other ``weights``; rows in the table's order."""
-    folder = str(dump) if dump else ""
+    with _workers(processes, weights) as pool:
+        found = _measure(size, str(dump) if dump else "", pool, runtime)
+    if dump:
+        _save_events(found["clip"], dump)
+    return rows_of(found)
+
+
+def _measure(size: Size, folder: str, pool: Executor | None, runtime: Runtime) -> dict[str, list[dict[str, Any]]]:
     first = FIRST_SEED
     jobs: list[tuple[str, Callable, tuple]] = [
         ("clip", tasks.clip_task, (first + index, folder)) for index in range(size.clips)
     ]
     jobs += [("pixels", tasks.pixels_task, (first + 50_000 + index,)) for index in range(size.pixels)]
-    found = _run(jobs, processes, weights, runtime)
+    found = _run(jobs, pool, runtime)
     wanted: list[tuple[str, Callable, tuple, int]] = [
         *((f"sweep {name}", tasks.sweep_task, (name,), size.sweeps) for name in CONTACTS),
         ("edit", tasks.edit_task, (), size.edits),
@@ -110,30 +118,41 @@ def prove(
             missing = count - len(found[name])
             if missing <= 0:
                 break
-            more = _run([(name, task, (seed, *extra)) for seed in range(at, at + count)], processes, weights, runtime)
+            more = _run([(name, task, (seed, *extra)) for seed in range(at, at + count)], pool, runtime)
             found[name] += more[name][:missing]
-    if dump:
-        _save_events(found["clip"], dump)
-    return rows_of(found)
+    return found
+
+
+@contextmanager
+def _workers(processes: int, weights: Path | None) -> Iterator[Executor | None]:
+    """Processes for all measurements, since starting one costs seconds; None = this one."""
+    if processes <= 1:
+        tasks.use_weights(weights)
+        yield None
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=tasks.use_weights, initargs=(weights,)) as pool:
+        yield pool
 
 
 def _run(
-    jobs: Sequence[tuple[str, Callable, tuple]], processes: int, weights: Path | None, runtime: Runtime
+    jobs: Sequence[tuple[str, Callable, tuple]], pool: Executor | None, runtime: Runtime
 ) -> dict[str, list[dict[str, Any]]]:
     """Results by name, in the order of the jobs; measurements that do not apply are left out."""
     results: dict[int, Any] = {}
-    if processes <= 1:
-        tasks.use_weights(weights)
+    if pool is None:
         for index, (name, task, arguments) in enumerate(jobs):
             runtime.step(name, index, len(jobs))
             results[index] = task(*arguments)
     else:
-        context = get_context("spawn")
-        with ProcessPoolExecutor(processes, context, initializer=tasks.use_weights, initargs=(weights,)) as pool:
-            waiting = {pool.submit(task, *arguments): index for index, (_, task, arguments) in enumerate(jobs)}
+        waiting = {pool.submit(task, *arguments): index for index, (_, task, arguments) in enumerate(jobs)}
+        try:
             for done, future in enumerate(as_completed(waiting)):
                 runtime.step(jobs[waiting[future]][0], done, len(jobs))
                 results[waiting[future]] = future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # else a cancelled run would first finish all that waits
+            raise
     found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in jobs}
     for index, (name, _, _) in enumerate(jobs):
         if results[index] is not None:
