@@ -6,7 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .cut3r import PavasCut3rVelocity, PavasGeometryVelocity, PavasLoadCut3r
 from .detect import PavasDetectMotion
-from .generate import PavasEncodeVideo, PavasPhyAdapterEncode, PavasSampler, PavasVocode
+from .generate import PavasEncodeVideo, PavasPhyAdapterEncode, PavasRegeneratePart, PavasSampler, PavasVocode
 from .inspect_scene import PavasLoadPhysics, PavasOverlayVideo, PavasPhysicsPreview, PavasSavePhysics
 from .layers import PavasMixLayers, PavasPhysicsGain, PavasSaveMarkers, PavasSaveStems
 from .mass import PavasManualMass
@@ -56,6 +56,7 @@ NODES: list[type[io.ComfyNode]] = [
     PavasPhyAdapterEncode,
     PavasComposePrompt,
     PavasSampler,
+    PavasRegeneratePart,
     PavasVocode,
     PavasEncodeStems,
     PavasSampleStems,

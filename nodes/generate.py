@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from pavas_core.errors import PavasError
+
 from .convert import clip_of, comfy_audio
 from .host import comfy_runtime, say_on_node, says_what_is_missing, survives_full_memory
 from .model import NO_ADAPTER, say_what_suits
 from .wires import Features, Model, Physics, Scene, Tracks, node_schema, seed_input
 
+REDO = "redo_s"
+"""Key of a latent's marked parts, begin and end in seconds."""
 NEGATIVE_PROMPT = "speech, voice, music"
 """The default of :mod:`pavas_core.sampling.generate`, which is not imported to declare a node."""
 
@@ -158,6 +162,9 @@ class PavasSampler(io.ComfyNode):
                 ),
                 Features.Input("features", optional=True, tooltip="The encoded clip; without one, text to sound."),
                 Physics.Input("physics", optional=True, tooltip="Encoded physics, for models with a Phy-Adapter."),
+                io.Latent.Input(
+                    "kept", optional=True, tooltip="From Regenerate Part: only the marked parts are made anew."
+                ),
             ],
             outputs=[
                 io.Latent.Output("latent", display_name="latent", tooltip="The takes, for Vocode."),
@@ -181,12 +188,14 @@ class PavasSampler(io.ComfyNode):
         duration_s,
         features=None,
         physics=None,
+        kept=None,
     ):
         from pavas_core.sampling.generate import features_of_text, generate
+        from pavas_core.sampling.redo import Kept
 
         say_what_suits(cls, model, cfg_strength)
         if features is None:
-            features = features_of_text(model, duration_s)
+            features = features_of_text(model, duration_s if kept is None else kept.get("duration_s", duration_s))
         latent = generate(
             model,
             features,
@@ -198,9 +207,49 @@ class PavasSampler(io.ComfyNode):
             cfg_strength=cfg_strength,
             physics_strength=physics_strength,
             takes=takes,
+            kept=None if kept is None else Kept(kept["samples"], tuple(kept.get(REDO, ()))),
             runtime=comfy_runtime(),
         )
         return io.NodeOutput({"samples": latent, "type": "audio", "duration_s": features.duration_s})
+
+
+class PavasRegeneratePart(io.ComfyNode):
+    """Marks a part of a finished latent, which the sampler then makes anew."""
+
+    @classmethod
+    def define_schema(cls):
+        return node_schema(
+            node_id="PavasRegeneratePart",
+            display_name="Regenerate Part (PAVAS)",
+            category="PAVAS/model",
+            description=(
+                "Marks a stretch of a sound to be made anew with another seed, prompt or physics, while all else stays "
+                "as it is. Chain several for several stretches."
+            ),
+            search_aliases=["inpaint audio", "redo part", "masked region", "replace part of sound", "retake"],
+            inputs=[
+                io.Latent.Input("latent", tooltip="A finished latent of PAVAS Sampler."),
+                io.Float.Input(
+                    "start_s", default=0.0, min=0.0, max=600.0, step=0.01, tooltip="Where the part begins, seconds."
+                ),
+                io.Float.Input(
+                    "end_s", default=1.0, min=0.0, max=600.0, step=0.01, tooltip="Where the part ends, seconds."
+                ),
+            ],
+            outputs=[
+                io.Latent.Output("kept", display_name="kept", tooltip="For the input kept of another PAVAS Sampler."),
+            ],
+        )
+
+    @classmethod
+    @says_what_is_missing
+    def execute(cls, latent, start_s, end_s):
+        from pavas_core.sampling.redo import checked_span
+
+        if "duration_s" not in latent:
+            raise PavasError("This latent is not of a PAVAS Sampler: connect one's output.")
+        span = checked_span(start_s, end_s, latent["duration_s"])
+        return io.NodeOutput({**latent, REDO: (*latent.get(REDO, ()), span)})
 
 
 class PavasVocode(io.ComfyNode):

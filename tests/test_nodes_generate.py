@@ -117,6 +117,62 @@ def test_features_without_the_scenes_objects_are_explained(pack):
         nodes.PavasPhyAdapterEncode.execute(model=model(adapter=True), features=features(2.0), scene=ball_scene())
 
 
+def test_a_marked_part_is_made_anew_and_all_else_stays(pack):
+    _, nodes = pack
+    of, seen = model(), features(3.0)
+    first = sampled(nodes, of, features=seen)
+    kept = nodes.PavasRegeneratePart.execute(latent=first, start_s=1.0, end_s=1.5).args[0]
+    kept = nodes.PavasRegeneratePart.execute(latent=kept, start_s=2.8, end_s=9.0).args[0]
+    again = sampled(nodes, of, features=seen, seed=7, kept=kept)
+    changed = (again["samples"] != first["samples"]).any(dim=2)[0]
+    expected = torch.zeros(75, dtype=torch.bool)
+    expected[25:38] = expected[70:] = True
+    assert torch.equal(changed, expected)
+    assert again["duration_s"] == 3.0
+    assert "redo_s" not in again, "the new sound is finished"
+    assert "redo_s" not in first, "cached inputs are left alone"
+
+
+def test_one_kept_sound_gives_as_many_new_takes_as_asked(pack):
+    _, nodes = pack
+    of = model()
+    kept = nodes.PavasRegeneratePart.execute(latent=sampled(nodes, of), start_s=0.5, end_s=1.0).args[0]
+    takes = sampled(nodes, of, takes=3, kept=kept, duration_s=9.0)["samples"]
+    assert takes.shape == (3, 50, 6)
+    assert torch.equal(takes[0, :12], takes[2, :12])
+    assert not torch.equal(takes[0, 12:25], takes[2, 12:25])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, "No part of the latent is marked"),
+        ({"redo_s": ((0.5, 1.0),), "samples": torch.zeros(1, 40, 6)}, "The latent lasts 1.60 s and the new sound 2.00"),
+        ({"redo_s": ((0.5, 1.0),), "samples": torch.zeros(1, 50, 9)}, "9 channels and this model's has 6"),
+        ({"redo_s": ((0.5, 1.0),), "samples": torch.zeros(3, 50, 6)}, "has 3 takes and 2 are asked for"),
+    ],
+)
+def test_a_kept_latent_that_does_not_fit_is_explained(pack, change, message):
+    _, nodes = pack
+    with pytest.raises(PavasError, match=message):
+        sampled(nodes, model(), takes=2, kept={"samples": torch.zeros(1, 50, 6), "duration_s": 2.0, **change})
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(1.0, 1.0), (1.5, 1.0), (2.0, 3.0), (-1.0, 1.0), (float("nan"), 1.0)])
+def test_parts_that_are_none_are_refused(pack, start_s, end_s):
+    _, nodes = pack
+    with pytest.raises(PavasError, match="is no part of a sound of 2 s"):
+        nodes.PavasRegeneratePart.execute(
+            latent={"samples": torch.zeros(1, 50, 6), "duration_s": 2.0}, start_s=start_s, end_s=end_s
+        )
+
+
+def test_a_latent_of_another_sampler_is_refused(pack):
+    _, nodes = pack
+    with pytest.raises(PavasError, match="not of a PAVAS Sampler"):
+        nodes.PavasRegeneratePart.execute(latent={"samples": torch.zeros(1, 4, 8, 8)}, start_s=0.0, end_s=1.0)
+
+
 def test_cancel_reaches_the_sampler(pack):
     comfy, nodes = pack
     comfy.cancelled = True

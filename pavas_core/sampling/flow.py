@@ -72,11 +72,13 @@ def integrate(
     *,
     start: float = 0.0,
     end: float = 1.0,
+    held: Callable[[Tensor, float], Tensor] | None = None,
     runtime: Runtime | None = None,
 ) -> Tensor:
     """Euler steps of equal length from flow time ``start`` (0 = noise) to ``end`` (1 = data).
 
-    ``latent`` is (B, L, C). The host is asked for interruption before every step.
+    ``latent`` is (B, L, C). ``held`` corrects the latent that a step has led to, given its flow time. The host is asked
+    for interruption before every step.
     """
     runtime = runtime or Runtime()
     times = torch.linspace(start, end, steps + 1, dtype=torch.float32)
@@ -84,5 +86,7 @@ def integrate(
         runtime.step("sampling", index, steps)
         t = times[index].to(latent.device).expand(latent.shape[0])
         latent = latent + (times[index + 1] - times[index]).item() * velocity(latent, t)
+        if held is not None:
+            latent = held(latent, times[index + 1].item())
     runtime.step("sampling", steps, steps)
     return latent

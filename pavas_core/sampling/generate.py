@@ -15,6 +15,7 @@ from pavas_core.models.sound_model import Features
 from pavas_core.runtime import Runtime
 from pavas_core.sampling.flow import Branch, calls_apart, guided_flow, integrate, seeded_noise
 from pavas_core.sampling.physics import Physics, null_condition, residuals_of
+from pavas_core.sampling.redo import Kept, check_kept, holding, redone
 from pavas_core.sampling.windows import Slot, Window, latent_length, plan_windows, slots_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def generate(
     physics_strength: float = 1.0,
     physics_cfg: float | None = None,
     takes: int = 1,
+    kept: Kept | None = None,
     runtime: Runtime,
 ) -> Tensor:
     """Unnormalised latents float32 (takes, L, C) on the CPU.
@@ -65,14 +67,17 @@ def generate(
     so that neighbours agree on what they share. Below 1, ``cfg_strength`` is not used and the negative prompt neither.
     ``physics_strength`` scales what physics changes (0: as if unknown). With ``physics_cfg``, prompt and clip are
     guided by ``cfg_strength`` without physics, and the step from no physics to the physics given is taken
-    ``physics_cfg`` times; where None is given, as often as the model says of itself, if it does. Raises PavasError for
-    features or physics of another model and for impossible numbers.
+    ``physics_cfg`` times; where None is given, as often as the model says of itself, if it does. With ``kept``, all but
+    its marked parts are returned as they are. Raises PavasError for features, physics or a kept sound of another model
+    and for impossible numbers.
     """
     _check(model, features, physics, steps, takes)
     physics_cfg = getattr(model, "physics_cfg", None) if physics_cfg is None else physics_cfg
     network, device = model.network, runtime.device
     windows = plan_windows(features.duration_s, model.window_s, cuts_s=features.cuts_s, grid_s=features.sync_hop_s)
     length = latent_length(features.duration_s, model.latent_rate_hz)
+    if kept is not None:
+        check_kept(kept, takes, length, network.config.latent_dim, features.duration_s, model.latent_rate_hz)
     slots = slots_of(windows, model.latent_rate_hz, length)
     given_text = _text(model, prompt, runtime)
     negative_text = _text(model, negative_prompt, runtime) if cfg_strength >= 1 else None
@@ -97,8 +102,14 @@ def generate(
                 total[:, slot.first : slot.last] += slot.weight.to(device)[:, None] * flow
             return total
 
-        latent = integrate(velocity, noise.to(device), steps, runtime=runtime)
-        return network.unnormalize(latent).float().cpu()
+        noise = noise.to(device)
+        if kept is None:
+            return network.unnormalize(integrate(velocity, noise, steps, runtime=runtime)).float().cpu()
+        new = redone(kept.redo_s, length, model.latent_rate_hz)
+        known = network.normalize(kept.latent.to(device, torch.float32))
+        held = holding(known, noise, new.to(device))
+        latent = network.unnormalize(integrate(velocity, noise, steps, held=held, runtime=runtime)).float().cpu()
+        return torch.where(new[:, None], latent, kept.latent.float().cpu())
 
 
 def _check(model: SoundModel, features: Features, physics: Physics | None, steps: int, takes: int) -> None:
