@@ -81,7 +81,7 @@ def generate(
     slots = slots_of(windows, model.latent_rate_hz, length)
     given_text = _text(model, prompt, runtime)
     negative_text = _text(model, negative_prompt, runtime) if cfg_strength >= 1 else None
-    modules = (network,) if physics is None or model.adapter is None else (network, model.adapter)
+    modules = (network,) if model.adapter is None else (network, model.adapter)
     noise = torch.cat([seeded_noise(seed + take, (1, length, network.config.latent_dim)) for take in range(takes)])
     if hasattr(model, "tempered"):
         noise = model.tempered(noise)

@@ -200,7 +200,7 @@ def _in_first_world(prediction: Prediction, window: _Window) -> tuple[np.ndarray
     from pavas_core.models.cut3r_camera import pose_matrix
 
     points = prediction.points[0].float().cpu().numpy() * np.float32(window.scale)
-    own = pose_matrix(prediction.pose.double().cpu())[0].numpy()
+    own = pose_matrix(prediction.pose.cpu().double())[0].numpy()
     pose = np.eye(4)
     pose[:3, :3] = window.rotation @ own[:3, :3]
     pose[:3, 3] = window.scale * window.rotation @ own[:3, 3] + window.shift
