@@ -171,6 +171,12 @@ def open_frontend(server: Any, profile: Path, *, vue_nodes: bool) -> Browser:
     return browser
 
 
+def early_vue_nodes(server: Any, renderer: str) -> bool:
+    """Whether the trial of Vue nodes in ComfyUI 0.3 draws, which knows neither all sizes nor all widgets."""
+    version = server.get("/system_stats")["system"]["comfyui_version"]
+    return renderer == "vue nodes" and version.startswith("0.3.")
+
+
 def press_run(server: Any, page: Browser, limit_s: float = 300) -> dict[str, Any]:
     """Press Run and return the finished job as ComfyUI's history tells it."""
     known = set(server.get("/history"))
