@@ -11,6 +11,7 @@ from pavas_core.audio import Audio
 
 FLOOR_MARGIN_DB = 6.0
 APART_S = 0.08
+DECAY_FRAME_S = 0.01
 AFTER_S = 0.15
 """An impact's sound is judged over this long, or to the next impact."""
 
@@ -69,17 +70,30 @@ def audible(audio: Audio, times_s: Sequence[float], floor_db: float) -> np.ndarr
     return np.array(kept)
 
 
-def decay_s(audio: Audio, time_s: float, until_s: float) -> float:
-    """T60 in seconds from the fall of the 20 dB after an impact's peak (Schroeder's integral up to ``until_s``)."""
-    wave = stretch(audio, time_s, until_s)
-    if wave.size < 160:
+def decay_s(audio: Audio, time_s: float, until_s: float, floor_db: float = -90.0) -> float:
+    """T60 in seconds: a line through the levels of 10 ms frames from an impact's loudest frame on, for as long as they
+    stand over ``floor_db`` and until ``until_s``; NaN where fewer than four do, or where nothing dies away.
+
+    Only what is heard counts: an integral to the end of the stretch would take room tone for ringing, and its cut for
+    damping.
+    """
+    frames = _frame_levels_db(stretch(audio, time_s, until_s), audio.sample_rate)
+    if not frames.size:
         return float("nan")
-    energy = np.cumsum(np.square(wave)[::-1])[::-1]
-    curve = 10 * np.log10(energy / max(energy[0], 1e-20) + 1e-12)
-    start, end = (int(np.argmax(curve <= -step)) for step in (3.0, 23.0))
-    if end <= start:
+    first = int(np.argmax(frames))
+    below = np.flatnonzero(frames[first:] <= floor_db)
+    heard = frames[first : first + int(below[0])] if below.size else frames[first:]
+    if heard.size < 4:
         return float("nan")
-    return 3.0 * (end - start) / audio.sample_rate
+    slope = float(np.polyfit(DECAY_FRAME_S * np.arange(heard.size), heard, 1)[0])
+    return -60.0 / slope if slope < 0 else float("nan")
+
+
+def _frame_levels_db(wave: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Level of every whole 10 ms."""
+    size = round(DECAY_FRAME_S * sample_rate)
+    frames = wave[: wave.size // size * size].reshape(-1, size)
+    return 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
 
 
 def spectrum_features(audio: Audio, time_s: float) -> np.ndarray:

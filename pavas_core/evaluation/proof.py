@@ -7,6 +7,7 @@ the pessimistic end of the interval meets it.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -22,7 +23,6 @@ from pavas_core.evaluation import proof_tasks as tasks
 from pavas_core.evaluation.apcc import Event, apcc, apcc_excess, save_events
 from pavas_core.evaluation.proof_clips import FIRST_SEED
 from pavas_core.evaluation.statistics import Figure, bootstrap, correlation, mean, pooled_f1, share, spearman
-from pavas_core.physics.types import CONTACTS
 from pavas_core.runtime import Runtime
 from pavas_core.training.examples import ROOM_TONE_DB
 
@@ -36,13 +36,13 @@ class Size:
     """How many clips each measurement gets."""
 
     clips: int = 200
-    sweeps: int = 6
+    sweeps: int = 8
     """Per contact type."""
     edits: int = 16
     swaps: int = 16
     materials: int = 10
-    seeds: int = 8
-    pixels: int = 24
+    seeds: int = 16
+    pixels: int = 48
     tries: int = 10
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
 
@@ -105,34 +105,53 @@ def _measure(size: Size, folder: str, pool: Executor | None, runtime: Runtime) -
     jobs += [("pixels", tasks.pixels_task, (first + 50_000 + index,)) for index in range(size.pixels)]
     found = _run(jobs, pool, runtime)
     wanted: list[tuple[str, Callable, tuple, int]] = [
-        *((f"sweep {name}", tasks.sweep_task, (name,), size.sweeps) for name in CONTACTS),
+        *((f"sweep {name}", tasks.sweep_task, (name,), size.sweeps) for name in tasks.SWEPT),
         ("edit", tasks.edit_task, (), size.edits),
         ("swap", tasks.swap_task, (), size.swaps),
         ("material", tasks.material_task, (), size.materials),
         ("seeds", tasks.seeds_task, (), size.seeds),
     ]
-    for number, (name, task, extra, count) in enumerate(wanted):
-        begin = first + 60_000 + 5_000 * number
-        found[name] = []
-        for at in range(begin, begin + size.tries * count, count):
-            missing = count - len(found[name])
-            if missing <= 0:
-                break
-            more = _run([(name, task, (seed, *extra)) for seed in range(at, at + count)], pool, runtime)
-            found[name] += more[name][:missing]
+    found |= {name: [] for name, *_ in wanted}
+    for turn in range(size.tries):
+        # all measurements of a turn together, so that no process waits for the slowest clip of each
+        jobs = [
+            (name, task, (first + 60_000 + 5_000 * number + turn * count + index, *extra))
+            for number, (name, task, extra, count) in enumerate(wanted)
+            if len(found[name]) < count
+            for index in range(count)
+        ]
+        more = _run(jobs, pool, runtime)
+        for name, _, _, count in wanted:
+            found[name] = (found[name] + more.get(name, []))[:count]
     return found
+
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @contextmanager
 def _workers(processes: int, weights: Path | None) -> Iterator[Executor | None]:
-    """Processes for all measurements, since starting one costs seconds; None = this one."""
+    """Processes for all measurements, since starting one costs seconds; None = this one.
+
+    Each computes with one thread: libraries that start as many as there are cores would wait for each other's. They
+    read the environment when they are loaded, so it is set while processes start.
+    """
     if processes <= 1:
-        tasks.use_weights(weights)
+        tasks.begin(weights)
         yield None
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=tasks.use_weights, initargs=(weights,)) as pool:
-        yield pool
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        with ProcessPoolExecutor(processes, context, initializer=tasks.begin, initargs=(weights,)) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _run(
@@ -162,7 +181,7 @@ def _run(
 
 def rows_of(found: dict[str, list[dict[str, Any]]]) -> list[Row]:
     """The table from all measurements."""
-    sweeps = [one for name in CONTACTS for one in found[f"sweep {name}"]]
+    sweeps = [one for name in tasks.SWEPT for one in found[f"sweep {name}"]]
     return [
         *_onset_rows(found["clip"], found["pixels"]),
         *_apcc_rows(found["clip"]),
@@ -176,7 +195,9 @@ def rows_of(found: dict[str, list[dict[str, Any]]]) -> list[Row]:
 
 
 def _f1(clips: Sequence[dict[str, Any]], name: str) -> Figure:
-    return bootstrap([clip["onsets"][name] for clip in clips if not clip["quiet"]], pooled_f1)
+    return bootstrap(
+        [clip["onsets"][name] for clip in clips if not clip["quiet"] and name in clip["onsets"]], pooled_f1
+    )
 
 
 def _onset_rows(clips: Sequence[dict[str, Any]], pixels: Sequence[dict[str, Any]]) -> list[Row]:
@@ -241,7 +262,7 @@ def _level_rows(clips: Sequence[dict[str, Any]], pixels: Sequence[dict[str, Any]
 def _sweep_rows(sweeps: Sequence[dict[str, Any]]) -> list[Row]:
     rows = []
     for name in ("mass", "speed"):
-        for contact in CONTACTS:
+        for contact in tasks.SWEPT:
             mine = [one[name] for one in sweeps if one["contact"] == contact]
             moving = [one for one in mine if abs(one["true_slope"]) >= MIN_MOVE_DB_PER_DECADE]
             if not moving:

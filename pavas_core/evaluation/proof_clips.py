@@ -11,12 +11,15 @@ from pavas_core.models.nano_config import WINDOW_S
 from pavas_core.models.sound_model import Features, SoundModel
 from pavas_core.physics.types import Impact, Scene
 from pavas_core.runtime import Runtime
+from pavas_core.simulation.scenes import make_stage
 from pavas_core.simulation.simulate import SimulatedClip, simulate
+from pavas_core.simulation.stage import Stage
 from pavas_core.training.examples import ROOM_TONE_DB, SAMPLE_RATE, true_sound
 from pavas_core.training.faults import with_faults
 
 FIRST_SEED = 20_000
 """Clips of the proof: never trained on, nor is anything chosen by them."""
+WIDTH, HEIGHT = 128, 72
 QUIET_ROOM_DB = ROOM_TONE_DB + 14.0
 """Level of a 30 ms stretch below which room tone and nothing else is heard."""
 
@@ -34,21 +37,32 @@ class ProofClip:
 
 def proof_sim(seed: int, kind: str | None = None) -> SimulatedClip:
     """The scene of a seed."""
-    return simulate(seed, kind=kind, width=128, height=72, frame_rate=25.0, duration_s=WINDOW_S, mask_long_side=128)
+    return simulate(
+        seed, kind=kind, width=WIDTH, height=HEIGHT, frame_rate=25.0, duration_s=WINDOW_S, mask_long_side=WIDTH
+    )
+
+
+def proof_stage(seed: int, kind: str) -> Stage:
+    """What stands on the stage of :func:`proof_sim`, before anything is played."""
+    return make_stage(np.random.default_rng([seed, 2]), kind, WIDTH / HEIGHT, WINDOW_S)
 
 
 def proof_clip(seed: int, kind: str | None = None) -> ProofClip:
     """The clip of a seed, tracked with the faults of a tracker."""
+    return clip_of(proof_sim(seed, kind))
+
+
+def clip_of(sim: SimulatedClip) -> ProofClip:
+    """A scene as it is seen, tracked with the faults of a tracker."""
     from pavas_core.models.nano import features_of
     from pavas_core.models.nano_visual import look, see
 
-    sim = proof_sim(seed, kind)
     tracks = sim.scene.tracks
     assert tracks is not None
-    measured = with_faults(tracks, np.random.default_rng([seed, 12]))
+    measured = with_faults(tracks, np.random.default_rng([sim.seed, 12]))
     sight = see(measured, look(sim.frames(), list(tracks.times_s), measured), WINDOW_S)
     surface = sim.played.stage.floor_material
-    return ProofClip(seed, sim, features_of(sight, measured, WINDOW_S), surface, prompt_of(sim.scene, surface))
+    return ProofClip(sim.seed, sim, features_of(sight, measured, WINDOW_S), surface, prompt_of(sim.scene, surface))
 
 
 def prompt_of(scene: Scene, surface: str) -> str:

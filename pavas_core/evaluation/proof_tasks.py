@@ -17,11 +17,13 @@ from pavas_core.evaluation.onsets import match_times, pick_onsets
 from pavas_core.evaluation.proof_clips import (
     QUIET_ROOM_DB,
     ProofClip,
+    clip_of,
     made,
     made_of,
     prompt_of,
     proof_clip,
     proof_sim,
+    proof_stage,
     through_codec,
     truth,
     with_another,
@@ -36,8 +38,21 @@ from pavas_core.simulation.simulate import counterfactual
 TOLERANCE_S = 0.05
 MASS_FACTORS = (0.25, 1.0, 4.0)
 SPEED_FACTORS = (0.5, 1.0, 2.0)
-MATERIALS = ("steel", "glass", "stone", "wood", "plastic", "rubber")
-"""From long to short ringing."""
+SWEPT: dict[str, str | None] = {"bounce": None, "strike": None, "collision": "collide", "landing": None}
+"""Contact types that are swept, and the kind of scene for a rare one; nothing is caught in simulated scenes."""
+MATERIALS = ("steel", "ceramic", "wood", "plastic")
+"""From long to short ringing: each has two to six times the loss factor of the one before. Softer ones are hardly heard
+over the floor."""
+RUNG = "drop"
+RUNG_S = 0.3, 1.0
+"""Decays are judged where an impact has so much time before the next, and within so much."""
+MIN_DECAY_RATIO = 3.0
+"""Decays are judged where the truth's longest is so many times its shortest: not on carpet or soil, which are heard
+instead of the thing."""
+SWAPPED = "throw"
+"""The kind of scene whose things land one after the other."""
+NULLED_EVERY = 2
+"""Of so many clips one is also made with no physics."""
 DELETED_DB = 20.0
 ADDED_S = 0.04
 SAME_SCENE_SEEDS = 8
@@ -47,20 +62,22 @@ _weights: list[Path] = []
 """What is judged instead of the network in the box; set once per process, before anything is measured."""
 
 
-def use_weights(path: Path | None) -> None:
-    """Judge these weights in this process; None = those in the box."""
-    _weights[:] = [] if path is None else [path]
+def begin(weights: Path | None) -> None:
+    """Prepare this process, to compute with one thread: judge these weights; None = those in the box."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _weights[:] = [] if weights is None else [weights]
     the_model.cache_clear()
 
 
 @lru_cache(maxsize=1)
 def the_model() -> SoundModel:
     """The network that is judged, read once per process."""
-    import torch
-
     from pavas_core.models.nano import load_nano
 
-    torch.set_num_threads(1)
     return load_nano(Runtime(), *_weights)
 
 
@@ -92,7 +109,7 @@ def clip_task(seed: int, dump: str = "") -> dict[str, Any]:
         "twin": through_codec(model, truth(scene, clip.surface, seed + 1_000_000), runtime),
         "given": made(model, clip, scene, runtime)[0],
     }
-    if scene.impacts:
+    if scene.impacts and seed % NULLED_EVERY == 0:
         sounds["nulled"] = made(model, clip, None, runtime)[0]
     impacts_s = [one.time_s for one in scene.impacts]
     times = heard.audible(true, impacts_s, QUIET_ROOM_DB)
@@ -150,19 +167,27 @@ def _dump(folder: Path, name: str, sounds: dict[str, Audio]) -> None:
         soundfile.write(folder / kind / f"{name}.wav", sound.waveform.T, sound.sample_rate, subtype="FLOAT")
 
 
-def sweep_task(seed: int, contact: str, dump: str = "") -> dict[str, Any] | None:
-    """Levels and brightness over masses and speeds, of the network and of re-simulated truth; None without contact."""
-    if not _mostly(proof_sim(seed).scene, contact):
+def sweep_task(seed: int, contact: str) -> dict[str, Any] | None:
+    """Levels and brightness over masses and speeds, of the network and of re-simulated truth, at the impacts of one
+    contact type that are heard by themselves; None without such."""
+    sim = proof_sim(seed, SWEPT[contact])
+    if not _apart(sim.scene, contact):
         return None
     model, runtime = the_model(), Runtime()
-    clip = proof_clip(seed)
+    clip = clip_of(sim)
+    true = truth(sim.scene, clip.surface, seed)
+    times = heard.audible(true, [one.time_s for one in sim.scene.impacts], QUIET_ROOM_DB)
+    mine = [one.time_s for one in alone(sim.scene, times) if one.contact == contact]
+    if not mine:
+        return None
 
     @lru_cache
     def heard_at(mass_factor: float, speed_factor: float) -> list[float]:
-        masses = {body.object.id: mass_factor for body in clip.sim.scene.bodies}
-        scene = counterfactual(clip.sim, masses, speed_factor).scene
+        masses = {body.object.id: mass_factor for body in sim.scene.bodies}
+        scene = counterfactual(sim, masses, speed_factor).scene
         sounds = truth(scene, clip.surface, seed), made(model, clip, scene, runtime)[0]
-        return [*map(heard.clip_level_db, sounds), *map(heard.centroid_octaves, sounds)]
+        levels = [float(np.mean([heard.impact_level_db(sound, at) for at in mine])) for sound in sounds]
+        return [*levels, *map(heard.centroid_octaves, sounds)]
 
     result: dict[str, Any] = {"seed": seed, "contact": contact}
     for name, factors in (("mass", MASS_FACTORS), ("speed", SPEED_FACTORS)):
@@ -179,14 +204,13 @@ def sweep_task(seed: int, contact: str, dump: str = "") -> dict[str, Any] | None
     return result
 
 
-def _mostly(scene: Scene, contact: str) -> bool:
-    """Whether most of the energy is lost in contacts of this type."""
-    lost = sum(one.energy_loss_j for one in scene.impacts)
-    mine = sum(one.energy_loss_j for one in scene.impacts if one.contact == contact)
-    return lost > 0 and mine > 0.6 * lost
+def _apart(scene: Scene, contact: str) -> list[Impact]:
+    """Impacts of a contact type that no other follows or precedes closely."""
+    every = np.array([one.time_s for one in scene.impacts])
+    return [one for one in alone(scene, every) if one.contact == contact]
 
 
-def edit_task(seed: int, dump: str = "") -> dict[str, Any] | None:
+def edit_task(seed: int) -> dict[str, Any] | None:
     """One impact deleted, one added; None where no impact stands alone."""
     model, runtime = the_model(), Runtime()
     clip = proof_clip(seed)
@@ -229,19 +253,18 @@ def _free_time(scene: Scene) -> float | None:
     return float(edges[longest] + gaps[longest] / 2) if gaps[longest] > 0.5 else None
 
 
-def swap_task(seed: int, dump: str = "") -> dict[str, Any] | None:
+def swap_task(seed: int) -> dict[str, Any] | None:
     """Two objects' masses swapped; None where the truth's order of loudness does not flip either."""
-    if len(proof_sim(seed).scene.bodies) != 2:
+    sim = proof_sim(seed, SWAPPED)
+    bodies, surface = sim.scene.bodies, sim.played.stage.floor_material
+    if len(bodies) != 2:
         return None
-    model, runtime = the_model(), Runtime()
-    clip = proof_clip(seed)
-    bodies = clip.sim.scene.bodies
     kilograms = [body.mass.mass_kg for body in bodies]
     ratio = kilograms[1] / kilograms[0]
-    swapped = counterfactual(clip.sim, {bodies[0].object.id: ratio, bodies[1].object.id: 1 / ratio}).scene
+    swapped = counterfactual(sim, {bodies[0].object.id: ratio, bodies[1].object.id: 1 / ratio}).scene
     own = [
         max(
-            (one for one in clip.sim.scene.impacts if one.object_id == body.object.id and one.partner is None),
+            (one for one in sim.scene.impacts if one.object_id == body.object.id and one.partner is None),
             key=lambda one: one.impulse_ns,
             default=None,
         )
@@ -254,36 +277,58 @@ def swap_task(seed: int, dump: str = "") -> dict[str, Any] | None:
     def difference(audio: Audio) -> float:
         return heard.impact_level_db(audio, times[0]) - heard.impact_level_db(audio, times[1])
 
-    true = [difference(truth(scene, clip.surface, seed)) for scene in (clip.sim.scene, swapped)]
+    true = [difference(truth(scene, surface, seed)) for scene in (sim.scene, swapped)]
     if true[0] * true[1] >= 0 or min(map(abs, true)) < 3:
         return None
-    found = [difference(made(model, clip, scene, runtime)[0]) for scene in (clip.sim.scene, swapped)]
+    model, runtime = the_model(), Runtime()
+    clip = clip_of(sim)
+    found = [difference(made(model, clip, scene, runtime)[0]) for scene in (sim.scene, swapped)]
     return {"seed": seed, "flips": found[0] * found[1] < 0 and found[0] * true[0] > 0}
 
 
-def material_task(seed: int, dump: str = "") -> dict[str, Any] | None:
-    """Decay times of one impact over materials, in truth and as made."""
+def material_task(seed: int) -> dict[str, Any] | None:
+    """Decay times of one impact over materials, in truth and as made; None where no cup or rod is left to ring."""
+    if not any(_rings(actor.name) for actor in proof_stage(seed, RUNG).actors):
+        return None
+    sim = proof_sim(seed, RUNG)
+    surface = sim.played.stage.floor_material
+    until = _left_to_ring(sim.scene)
+    if not until:
+        return None
+    first = max(until, key=lambda one: one.impulse_ns)
+    scenes = [made_of(sim.scene, material) for material in MATERIALS]
+    true = [_decay_s(truth(scene, surface, seed), first, until[first]) for scene in scenes]
+    if np.isnan(true).any() or max(true) < MIN_DECAY_RATIO * min(true):
+        return None
     model, runtime = the_model(), Runtime()
-    clip = proof_clip(seed, "drop")
-    impacts = clip.sim.scene.impacts
-    if not impacts:
-        return None
-    first = impacts[0]
-    until = min([one.time_s for one in impacts[1:]] + [first.time_s + 0.5])
-    if until - first.time_s < 0.2:
-        return None
-    rows = []
-    for material in MATERIALS:
-        scene = made_of(clip.sim.scene, material)
-        sounds = (
-            truth(scene, clip.surface, seed),
-            made(model, clip, scene, runtime, prompt=prompt_of(scene, clip.surface))[0],
-        )
-        rows.append([heard.decay_s(sound, first.time_s, until) for sound in sounds])
-    return {"seed": seed, "decay_s": rows}
+    clip = clip_of(sim)
+    sounds = [made(model, clip, scene, runtime, prompt=prompt_of(scene, surface))[0] for scene in scenes]
+    own = [_decay_s(sound, first, until[first]) for sound in sounds]
+    return {"seed": seed, "decay_s": list(zip(true, own, strict=True))}
 
 
-def seeds_task(seed: int, dump: str = "") -> dict[str, Any] | None:
+def _rings(name: str) -> bool:
+    """Whether a thing rings by itself within hearing: balls and blocks do so above it, or not at all."""
+    return name.split()[-1] in ("cup", "rod")
+
+
+def _left_to_ring(scene: Scene) -> dict[Impact, float]:
+    """Impacts of things that ring, and when the next impact or the end of the clip cuts each short."""
+    names = {body.object.id: body.object.name for body in scene.bodies}
+    impacts = sorted(scene.impacts, key=lambda one: one.time_s)
+    ends = [one.time_s for one in impacts[1:]] + [scene.duration_s]
+    return {
+        one: min(end, one.time_s + RUNG_S[1])
+        for one, end in zip(impacts, ends, strict=True)
+        if _rings(names[one.object_id]) and end - one.time_s >= RUNG_S[0]
+    }
+
+
+def _decay_s(sound: Audio, impact: Impact, until_s: float) -> float:
+    return heard.decay_s(sound, impact.time_s, until_s, QUIET_ROOM_DB)
+
+
+def seeds_task(seed: int) -> dict[str, Any] | None:
     """Levels of the same scene under several seeds."""
     model, runtime = the_model(), Runtime()
     clip = proof_clip(seed)
@@ -295,7 +340,7 @@ def seeds_task(seed: int, dump: str = "") -> dict[str, Any] | None:
     return {"seed": seed, "sd_db": float(np.std([heard.clip_level_db(take) for take in takes])), "differ": differ}
 
 
-def pixels_task(seed: int, dump: str = "") -> dict[str, Any]:
+def pixels_task(seed: int) -> dict[str, Any]:
     """All but mass and materials estimated from compressed video by the shipped estimators."""
     from dataclasses import replace
 
