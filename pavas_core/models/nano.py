@@ -36,9 +36,9 @@ PHYSICS_CFG = 1.25
 proof does not play)."""
 
 
-CHANCE = 0.4
-"""Of the noise this share is kept: less scatter of levels and spectra from seed to seed, and closer to the truth."""
-LOUDNESS_CHANCE = 0.2
+CHANCE = 0.25
+"""Of the noise this share is kept: levels and spectra scatter less from seed to seed, and as near the truth."""
+LOUDNESS_CHANCE = 0.1
 LOUDNESS_LIFT = 0.14
 """In the latent channels that carry loudness less of it is kept, and so much is added to the first: a scene shall be as
 loud with every seed, and as loud as its mean, not its median (all chosen on the same scenes)."""
