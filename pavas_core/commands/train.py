@@ -1,4 +1,4 @@
-"""``train``: pavas-nano and the scorer of impacts, from simulated scenes."""
+"""``train``: pavas-nano, the scorer of impacts and what tells objects, from simulated scenes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from pavas_core.errors import PavasError
 def add(commands: argparse._SubParsersAction) -> None:
     """Declare the command."""
     train = commands.add_parser(
-        "train", help="train pavas-nano or the scorer of impacts on simulated scenes", allow_abbrev=False
+        "train",
+        help="train pavas-nano, the scorer of impacts or what tells objects on simulated scenes",
+        allow_abbrev=False,
     )
-    train.add_argument("model", choices=["nano", "impacts"])
+    train.add_argument("model", choices=["nano", "impacts", "objects"])
     train.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="scenes, checkpoints, metrics, weights"
     )
-    train.add_argument("--scenes", type=int, metavar="N", help="2400 for nano; 1500 for impacts, not rendered")
+    train.add_argument(
+        "--scenes", type=int, metavar="N", help="2400 for nano; 1500 for impacts, not rendered; 150 for objects"
+    )
     train.add_argument(
         "--tracked", type=int, default=300, metavar="N", help="impacts: scenes that are rendered and tracked"
     )
@@ -45,6 +49,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 _DEFAULTS = {
     "nano": {"scenes": 2400, "steps": 6000, "batch": 24},
     "impacts": {"scenes": 1500, "steps": 3000, "batch": 32},
+    "objects": {"scenes": 150, "steps": 4, "batch": 4},
 }
 
 
@@ -64,6 +69,9 @@ def _run(options: argparse.Namespace) -> None:
         raise PavasError(f"{options.base} does not exist: give the best.pt of an earlier run.")
     if options.model == "impacts":
         _train_impacts(options)
+        return
+    if options.model == "objects":
+        _train_objects(options)
         return
     adapter = ablated_config(options.ablate, options.injection) if options.ablate else None
     make_folder(options.out)
@@ -94,4 +102,15 @@ def _train_impacts(options: argparse.Namespace) -> None:
     recipe = ImpactRecipe(steps=options.steps, batch=options.batch, seed=options.seed)
     with progress() as runtime:
         written = train_impacts(options.out, recipe, imitated=options.scenes, tracked=options.tracked, runtime=runtime)
+    print_files([written])
+
+
+def _train_objects(options: argparse.Namespace) -> None:
+    from pavas_core.training.objects import train_objects
+
+    for name in ("ablate", "base"):
+        if getattr(options, name) is not None:
+            raise PavasError(f"--{name} belongs to nano: leave it out for objects.")
+    with progress() as runtime:
+        written = train_objects(options.out, scenes=options.scenes, runtime=runtime)
     print_files([written])

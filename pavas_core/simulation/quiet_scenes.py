@@ -82,7 +82,7 @@ def pendulum(rng: np.random.Generator, aspect: float, duration_s: float) -> Stag
     string = Look(((0.0, 0.0), (0.0, -length)), 0.0025 * width, "plain", (50, 45, 40), (50, 45, 40), 1)
     solid = Solid(model.name, model.material, model.vertices, model.radius, path=path)
     stage.actors.append(
-        Actor(solid, actor.name, actor.material, actor.mass_kg, (string, *actor.looks), action="swings")
+        Actor(solid, actor.name, actor.material, actor.mass_kg, actor.looks, threads=(string,), action="swings")
     )
     return stage
 

@@ -59,7 +59,7 @@ class Painter:
         view = self.view(time_s)
         covers = np.zeros((len(self.played.motions), self.height, self.width), np.uint8)
         for index, motion in enumerate(self.played.motions):
-            drawn = self._layer(motion, [(time_s, view)])
+            drawn = self._layer(motion, [(time_s, view)], threads=False)
             if drawn is None:
                 continue
             (x0, y0), layer = drawn
@@ -83,7 +83,7 @@ class Painter:
         shape = (len(self.played.motions), self.height, self.width)
         covers, hidden = np.zeros(shape, np.uint8), np.zeros(shape, bool)
         for index, motion in enumerate(self.played.motions):
-            drawn = self._layer(motion, self._instants(motion, time_s, open_s))
+            drawn = self._layer(motion, self._instants(motion, time_s, open_s), threads=False)
             if drawn is not None:
                 (x0, y0), layer = drawn
                 alpha = layer[..., 3]
@@ -130,7 +130,7 @@ class Painter:
         return [(float(t), self.view(float(t))) for t in moments]
 
     def _layer(
-        self, motion: Motion, instants: list[tuple[float, np.ndarray]]
+        self, motion: Motion, instants: list[tuple[float, np.ndarray]], threads: bool = True
     ) -> tuple[tuple[int, int], np.ndarray] | None:
         """The actor averaged over the instants, premultiplied uint8 RGBA and its top left corner."""
         placed: list[list[tuple[Sprite, np.ndarray]]] = []
@@ -143,6 +143,7 @@ class Painter:
                 parts += [(self.sprite(look), chain(view, frame)) for look, frame in _limb_looks(limb, pose)]
             body = chain(view, pose)
             upright = chain(view, _pose(x, y, 0.0))
+            parts += [(self.sprite(thread), body) for thread in actor.threads if threads]
             for look in actor.looks:
                 parts.append((self.sprite(look), body))
                 if not look.turns:

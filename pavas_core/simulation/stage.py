@@ -78,6 +78,8 @@ class Actor:
     mass_kg: float
     looks: tuple[Look, ...]
     limbs: tuple[Limb, ...] = ()
+    threads: tuple[Look, ...] = ()
+    """What it hangs on: painted behind it, but without mass and no part of its outline."""
     action: str = "thrown"
     inflated: bool = False
     tool: bool = False

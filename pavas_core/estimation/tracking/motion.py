@@ -15,7 +15,7 @@ import numpy as np
 
 from pavas_core.errors import MediaError
 from pavas_core.estimation.ahead import ahead, watched
-from pavas_core.estimation.tracking import camera, selection
+from pavas_core.estimation.tracking import camera, judging, selection
 from pavas_core.estimation.tracking.bodies import Body
 from pavas_core.estimation.tracking.flow import FlowField
 from pavas_core.estimation.tracking.foreground import (
@@ -77,6 +77,7 @@ def _objects(analysis: _Analysis, clip: Clip, max_objects: int) -> ObjectSet:
     """The trails that really move, named and with their tracks."""
     frame_rate = _rate(analysis.times_s)
     bodies = selection.select(analysis.trails, frame_rate, max_objects)
+    bodies = judging.judged(bodies, analysis.width, frame_rate, len(analysis.times_s))
     names = ["ball" if b.round else "object" for b in bodies]
     counts: dict[str, int] = {}
     objects, tracks = [], []

@@ -12,6 +12,7 @@ from pavas_core.estimation.tracking.moving import furthest_run, moves, stirs
 
 _PROMINENCE = 0.17
 _ROUND_PROMINENCE = 0.3
+_SMALL = 0.1
 _SHADOW = 0.85
 _LIT = 0.5
 """Share of sightings of mere light that makes a trail one of light."""
@@ -22,6 +23,13 @@ _MOST_TRAILS = 120
 
 def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
     """At most ``most`` bodies that really move, ordered by first appearance."""
+    _, moving = considered(trails, frame_rate)
+    moving.sort(key=lambda b: -b.weight())
+    return sorted(moving[:most], key=lambda b: b.first.frame)
+
+
+def considered(trails: list[Trail], frame_rate: float) -> tuple[list[Body], list[Body]]:
+    """All bodies, fragments and groups that were looked at, and those among them that really move."""
     bodies = [Body(t.observations) for t in trails if len(t.observations) >= 3]
     bodies = sorted((b for b in bodies if b.lit < _LIT), key=Body.weight)[-_MOST_TRAILS:]
     bodies = merge_twins([part for b in bodies for part in cut(b)])
@@ -29,6 +37,7 @@ def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
     bodies = merge_twins(bodies)
     free = [b for b in bodies if _is_free(b, frame_rate)]
     held = [b for b in bodies if not any(b is f for f in free) and stirs(b)]
+    looked_at = free + held
     held = [b for b in held if not any(_is_mark(b, f) for f in free)]
     groups = gather(held, frame_rate)
     limbs = [f for f in free if any(_is_limb(f, g, frame_rate) for g in groups)]
@@ -36,12 +45,12 @@ def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
         free = [f for f in free if not any(f is limb for limb in limbs)]
         groups = gather(groups + limbs, frame_rate)
     free = _without_doubles(free)
-    groups = [g for g in _without_covered(groups, free) if moves(g, frame_rate)]
+    groups = _without_covered(groups, free)
+    looked_at += [g for g in groups if not any(g is b for b in looked_at)]
+    groups = [g for g in groups if moves(g, frame_rate)]
     for group in groups:
         group.round = False
-    moving = _prominent(_without_shadows(free + groups))
-    moving.sort(key=lambda b: -b.weight())
-    return sorted(moving[:most], key=lambda b: b.first.frame)
+    return looked_at, _prominent(_without_shadows(free + groups))
 
 
 def _prominent(bodies: list[Body]) -> list[Body]:
@@ -53,7 +62,7 @@ def _prominent(bodies: list[Body]) -> list[Body]:
         for b in bodies
         if b.presence() >= _PROMINENCE * most
         or b.presence(furthest_run(b)) >= 2.0 * _PROMINENCE * most
-        or (b.round and b.presence() >= 0.3 * _PROMINENCE * most and b.weight() >= _ROUND_PROMINENCE * furthest)
+        or (b.round and b.presence() >= _SMALL * _PROMINENCE * most and b.weight() >= _ROUND_PROMINENCE * furthest)
     ]
 
 

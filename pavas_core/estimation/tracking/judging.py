@@ -1,0 +1,159 @@
+"""Which of the chosen bodies are no objects of their own: a logistic regression on what each is like, and doubles.
+
+Its weights come with the pack, in ``objects.json``; ``python -m pavas_core train objects`` makes such a file from
+simulated scenes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.moving import furthest_run
+
+WEIGHTS = Path(__file__).with_name("objects.json")
+FEATURES = (
+    "seconds", "cover", "clip", "side", "span", "fill", "way_sides", "way_widths", "run_widths", "round", "border",
+    "jitter", "speed", "presence", "inside", "inside_ratio", "inside_ride", "alike", "presence_share",
+)  # fmt: skip
+_LEAST = 0.2
+"""Bodies less likely than this are dropped."""
+_LONG_S = 3.0
+_OWN_RIDE = 0.7
+_OWN_WAY_SIDES = 4.0
+"""A round body followed this long whose way is so many times its own size, and not that of what is around it, goes its
+own way: no patch in the simulated clips is seen for so long, and a ball before a person is smaller than any there."""
+_WITHIN = 0.7
+"""Share of a box from which on it lies within another."""
+_ALIKE = 0.25
+_DOUBLE = 0.2
+_DOUBLE_SHARE = 0.5
+"""Boxes of doubles have this intersection over union in this share of the shorter one's frames."""
+
+
+def judged(bodies: list[Body], width: int, frame_rate: float, frames: int) -> list[Body]:
+    """The bodies that are likely objects of their own, in their order; of doubles the likelier one.
+
+    ``width`` (pixels) is the picture's in which they were seen, ``frames`` how many the clip has.
+    """
+    if not bodies:
+        return []
+    features = describe(bodies, bodies, width, frame_rate, frames)
+    likely = np.where(_goes_its_own_way(features), 1.0, likelihood(features))
+    kept: list[Body] = []
+    for i in np.argsort(-likely, kind="stable"):
+        if likely[i] >= _LEAST and not any(_double(bodies[i], other) for other in kept):
+            kept.append(bodies[i])
+    return [body for body in bodies if any(body is other for other in kept)]
+
+
+def likelihood(features: np.ndarray) -> np.ndarray:
+    """Probability, [N], that each of the bodies with these features [N, F] is an object of its own."""
+    weights, bias = _weights()
+    return 1.0 / (1.0 + np.exp(-(features @ weights + bias)))
+
+
+def _goes_its_own_way(features: np.ndarray) -> np.ndarray:
+    """bool [N] for features [N, F]."""
+    of = dict(zip(FEATURES, features.T, strict=True))
+    long = (of["round"] > 0) & (of["seconds"] >= np.log(_LONG_S)) & (of["way_sides"] >= np.log1p(_OWN_WAY_SIDES))
+    return np.asarray(long & (of["inside_ride"] >= _OWN_RIDE * of["inside"]))
+
+
+def describe(bodies: Sequence[Body], chosen: Sequence[Body], width: int, frame_rate: float, frames: int) -> np.ndarray:
+    """FEATURES of every body, [N, F]: of its own, then of how it lies to the ``chosen`` ones."""
+    most = max((body.presence() for body in chosen), default=1.0)
+    rows = []
+    for body in bodies:
+        seen = body.observations
+        boxes = _boxes(body)
+        span = np.sqrt(np.maximum(1.0, _areas(boxes)))
+        usual = float(np.median(span))
+        life = body.frames[-1] - body.frames[0] + 1
+        steps = np.diff(body.points, axis=0) / np.diff(body.frames)[:, None]
+        pace = float(np.median(np.hypot(*steps.T)))
+        shake = float(np.median(np.hypot(*np.diff(steps, axis=0).T))) if len(steps) > 1 else 0.0
+        rows.append(
+            [
+                np.log(len(seen) / frame_rate),
+                len(seen) / life,
+                len(seen) / frames,
+                np.log(body.side / width),
+                np.log(usual / width),
+                float(np.median(np.array([o.area for o in seen]) / span**2)),
+                np.log1p(body.extent / usual),
+                np.log(body.extent / width + 0.003),
+                np.log(furthest_run(body) / width + 0.003),
+                float(body.round),
+                float(np.mean([o.border for o in seen])),
+                min(3.0, shake / (pace + 0.3)),
+                np.log1p(pace / usual * frame_rate),
+                np.log(body.presence() / width**2 + 1e-5),
+                *_among(body, chosen),
+                np.log(body.presence() / max(most, 1e-9) + 1e-3),
+            ]
+        )
+    return np.array(rows).reshape(len(rows), len(FEATURES))
+
+
+def _among(body: Body, others: Sequence[Body]) -> tuple[float, float, float, float]:
+    """Share of its time within a larger body, and times that: log size ratio and its way within over its whole way;
+    share of its time in the place of one seen for longer."""
+    inside = ratio = alike = 0.0
+    ride = 2.0
+    size = float(np.median(_areas(_boxes(body))))
+    for other in others:
+        if other is body:
+            continue
+        mine, theirs, common = _overlaps(body, other)
+        if not len(mine):
+            continue
+        larger = float(np.median(_areas(_boxes(other))))
+        own, whole = _areas(_boxes(body)[mine]), _areas(_boxes(other)[theirs])
+        within = common / own > _WITHIN
+        share = float(within.sum()) / len(body.frames)
+        if larger > 1.3 * size and share > inside:
+            inside, ratio = share, float(np.log(size / larger))
+            way = body.points[mine][within]
+            rest = way - other.points[theirs][within]
+            ride = min(2.0, (_diagonal(rest) + 0.5) / (_diagonal(way) + 0.5)) if len(way) > 1 else 1.0
+        if len(other.frames) >= len(body.frames):
+            alike = max(alike, float((common / (own + whole - common) >= _ALIKE).sum()) / len(body.frames))
+    return inside, ratio * inside, ride * inside, alike
+
+
+def _double(body: Body, other: Body) -> bool:
+    mine, theirs, common = _overlaps(body, other)
+    union = _areas(_boxes(body)[mine]) + _areas(_boxes(other)[theirs]) - common
+    return int((common >= _DOUBLE * union).sum()) > _DOUBLE_SHARE * min(len(body.frames), len(other.frames))
+
+
+def _overlaps(a: Body, b: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places of the common frames in either body, and the area that their boxes share there."""
+    _, mine, theirs = np.intersect1d(a.frames, b.frames, return_indices=True)
+    p, q = _boxes(a)[mine], _boxes(b)[theirs]
+    sides = np.minimum(p[:, 2:], q[:, 2:]) - np.maximum(p[:, :2], q[:, :2])
+    return mine, theirs, np.clip(sides, 0.0, None).prod(axis=1)
+
+
+def _boxes(body: Body) -> np.ndarray:
+    return np.array([o.box for o in body.observations], float)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+
+
+def _diagonal(points: np.ndarray) -> float:
+    return float(np.hypot(*np.ptp(points, axis=0)))
+
+
+@cache
+def _weights() -> tuple[np.ndarray, float]:
+    stored = json.loads(WEIGHTS.read_text())
+    return np.array([stored["weights"][name] for name in FEATURES]), float(stored["bias"])

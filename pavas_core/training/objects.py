@@ -1,0 +1,90 @@
+"""Fitting the regression that tells objects from fragments, doubles and things waving in place."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.judging import FEATURES, describe
+from pavas_core.physics.types import TrackSet
+from pavas_core.runtime import Runtime
+from pavas_core.training.impact_examples import TRACKED_SEED, tracked_clip
+from pavas_core.video.atomic import replacing
+
+_OVERLAP = 0.25
+_OWN_SHARE = 0.4
+"""As in ``simulation.score``: a body is an object where it lies on one in this share of its sightings."""
+_RIDGE = 10.0
+_STEPS = 30
+
+
+def train_objects(folder: Path, *, scenes: int, runtime: Runtime) -> Path:
+    """Render and track ``scenes`` clips, some seconds each, fit, and write ``objects.json`` in ``folder``; its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for done in range(scenes):
+        runtime.step("scenes", done, scenes)
+        parts.append(object_examples(TRACKED_SEED + done))
+    runtime.step("scenes", scenes, scenes)
+    features = np.concatenate([x for x, _ in parts])
+    real = np.concatenate([y for _, y in parts])
+    weights, bias = fit_objects(features, real)
+    stored = {
+        "fitted_on": f"{len(real)} bodies of {scenes} simulated clips, {int(real.sum())} of them objects",
+        "weights": {name: round(float(w), 5) for name, w in zip(FEATURES, weights, strict=True)},
+        "bias": round(bias, 5),
+    }
+    path = folder / "objects.json"
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(stored, indent=1) + "\n")
+    return path
+
+
+def object_examples(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features [N, F] of the bodies that detection considered in the clip of a seed, and bool [N] which are objects."""
+    from pavas_core.estimation.tracking.motion import _analyse
+    from pavas_core.estimation.tracking.selection import considered
+    from pavas_core.simulation.clip_files import write_clip
+    from pavas_core.video.clip import open_clip
+
+    sim = tracked_clip(seed)
+    assert sim.scene.tracks is not None
+    with tempfile.TemporaryDirectory() as folder:
+        analysis = _analyse(open_clip(write_clip(sim, Path(folder) / "clip.mp4")), Runtime())
+    frame_rate = float(1.0 / np.median(np.diff(analysis.times_s)))
+    bodies, chosen = considered(analysis.trails, frame_rate)
+    features = describe(bodies, chosen, analysis.width, frame_rate, len(analysis.times_s))
+    scale = sim.scene.tracks.width / analysis.width, sim.scene.tracks.height / analysis.height
+    real = [_is_object(body, sim.scene.tracks, analysis.times_s, scale) for body in bodies]
+    return features, np.array(real, bool)
+
+
+def _is_object(body: Body, truth: TrackSet, times_s: np.ndarray, scale: tuple[float, float]) -> bool:
+    boxes = np.array([o.box for o in body.observations]) * np.tile(scale, 2)
+    nearest = np.abs(truth.times_s[None] - times_s[body.frames][:, None]).argmin(axis=1)
+    for track in truth.tracks:
+        true = track.boxes[nearest]
+        sides = np.minimum(boxes[:, 2:], true[:, 2:]) - np.maximum(boxes[:, :2], true[:, :2])
+        common = np.clip(sides, 0.0, None).prod(axis=1)
+        union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (true[:, 2:] - true[:, :2]).prod(axis=1) - common
+        if (common >= _OVERLAP * union).mean() >= _OWN_SHARE:  # NaN where it is not seen: False
+            return True
+    return False
+
+
+def fit_objects(features: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights [F] and bias of a logistic regression with a ridge, by Newton's method."""
+    mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
+    x = np.hstack([(features - mean) / spread, np.ones((len(features), 1))])
+    ridge = np.diag([_RIDGE] * len(mean) + [1e-6])
+    found = np.zeros(x.shape[1])
+    for _ in range(_STEPS):
+        likely = 1.0 / (1.0 + np.exp(-(x @ found)))
+        slope = x.T @ (likely - real) + ridge @ found
+        found = found - np.linalg.solve((x.T * (likely * (1.0 - likely))) @ x + ridge, slope)
+    weights = found[:-1] / spread
+    return weights, float(found[-1] - weights @ mean)

@@ -1,0 +1,94 @@
+"""What tells objects from patches, doubles and specks; its training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pavas_core.cli import main
+from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.judging import FEATURES, describe, judged, likelihood
+from pavas_core.runtime import Runtime
+from pavas_core.simulation.simulate import SimulatedClip, simulate
+from pavas_core.training import objects
+from pavas_core.training.objects import fit_objects
+from tests.test_estimation_track_selection import GREEN, sighting
+
+RATE, WIDTH, FRAMES = 30.0, 512, 60
+
+
+def rolling(side: float = 40.0, start: float = 40.0, step: float = 6.0, count: int = 60, y: float = 150.0) -> Body:
+    return Body([sighting(i, start + step * i, y, side**2) for i in range(count)])
+
+
+def test_a_lone_body_is_an_object() -> None:
+    body = rolling()
+    assert judged([body], WIDTH, RATE, FRAMES) == [body]
+    assert judged([], WIDTH, RATE, FRAMES) == []
+
+
+def test_a_speck_that_rides_within_a_large_body_is_none() -> None:
+    whole = rolling(100.0)
+    speck = Body([sighting(i, 50 + 6 * i, 140, 30, GREEN) for i in range(10, 40)])
+    assert judged([whole, speck], WIDTH, RATE, FRAMES) == [whole]
+
+
+def test_of_doubles_one_is_kept() -> None:
+    body, again = rolling(), Body([sighting(i, 42 + 6 * i, 152, 1500) for i in range(5, 40)])
+    kept = judged([body, again], WIDTH, RATE, FRAMES)
+    assert len(kept) == 1
+    assert judged([again, body], WIDTH, RATE, FRAMES) == kept
+
+
+def test_a_small_ball_that_plays_before_a_person_for_long_is_one() -> None:
+    person = Body([sighting(i, 250 + 3 * np.sin(i / 9), 150, 190.0**2) for i in range(200)])
+    ball = Body([sighting(i, 250, 150 + 70 * np.sin(i / 4), 90, GREEN) for i in range(200)])
+    assert ball in judged([person, ball], WIDTH, RATE, 200)
+    short = Body(ball.observations[:30])
+    assert short not in judged([person, short], WIDTH, RATE, 200)
+
+
+def test_features_are_named_and_finite() -> None:
+    bodies = [rolling(), rolling(12.0, y=160.0, count=20), Body([sighting(i, 9.0, 9.0, 25) for i in range(3)])]
+    told = describe(bodies, bodies, WIDTH, RATE, FRAMES)
+    assert told.shape == (3, len(FEATURES))
+    assert np.isfinite(told).all()
+    likely = likelihood(told)
+    assert likely[0] > 0.8
+    assert ((likely > 0) & (likely < 1)).all()
+
+
+def test_the_fit_finds_what_made_its_examples() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(2.0, 3.0, (40_000, 3))
+    real = rng.random(40_000) < 1 / (1 + np.exp(-(1.5 * x[:, 0] - 0.8 * x[:, 1] - 0.5)))
+    weights, bias = fit_objects(x, real)
+    assert np.allclose(weights, [1.5, -0.8, 0.0], atol=0.1)
+    assert abs(bias + 0.5) < 0.2
+
+
+def test_training_writes_weights_of_the_shipped_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(seed: int) -> SimulatedClip:
+        return simulate(seed, kind="drop", width=192, height=144, frame_rate=24.0, duration_s=1.2, mask_long_side=96)
+
+    monkeypatch.setattr(objects, "tracked_clip", small)
+    path = objects.train_objects(tmp_path, scenes=2, runtime=Runtime())
+    stored = json.loads(path.read_text())
+    assert list(stored["weights"]) == list(FEATURES)
+    assert "2 simulated clips" in stored["fitted_on"]
+
+
+def test_objects_take_no_ablation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "objects", "--out", str(tmp_path), "--ablate", "mass"]) == 2
+    assert "belongs to nano" in capsys.readouterr().err
+
+
+def test_the_thread_of_a_pendulum_is_no_part_of_its_outline() -> None:
+    sim = simulate(7, kind="pendulum", width=320, height=240, frame_rate=15.0, duration_s=1.0, mask_long_side=320)
+    assert sim.scene.tracks is not None
+    box = sim.scene.tracks.tracks[0].boxes[0]
+    reach_px = 2 * sim.played.motions[0].actor.solid.reach / sim.metres_per_px
+    assert max(box[2] - box[0], box[3] - box[1]) < 1.3 * reach_px + 4
