@@ -54,6 +54,7 @@ _BESIDE: dict[tuple[type, str], tuple[Any, tuple[int | None, ...]]] = {
     (Track, "area_px"): (np.float32, (None,)),
     (Track, "truncated"): (np.bool_, (None,)),
     (Track, "flow_px_s"): (np.float32, (None, 2)),
+    (Track, "stops"): (np.float32, (None, 3)),
 }
 """Arrays written into the npz."""
 
@@ -435,5 +436,6 @@ def _check_tracks(tracks: TrackSet) -> None:
         lengths = {len(one) for one in (track.visible, track.boxes, track.centroids, track.area_px, track.truncated)}
         masks = {len(track.masks.runs)} if track.masks is not None else set()
         flow = {len(track.flow_px_s) + 1} if track.flow_px_s is not None and count else set()
-        if lengths | masks | flow != {count}:
+        stops = {len(track.stops)} if track.stops is not None else set()
+        if lengths | masks | flow | stops != {count}:
             raise PhysicsError(f"The track of {track.object_id} does not have one entry a frame: save it anew.")

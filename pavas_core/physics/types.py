@@ -81,6 +81,10 @@ class Track:
     removed, pixels per second; NaN where unknown. Insensitive to truncation."""
     masks: PackedMasks | None = None
     confidence: float = 1.0
+    stops: np.ndarray | None = None
+    """float32 [L, 3] what of the object's fast pixels stops after each frame, camera motion removed: the share of them
+    that does, the speed lost summed over them (picture areas times picture widths per second), and the downward part of
+    their direction (-1 to 1); NaN where nothing on it was fast."""
 
 
 @dataclass(frozen=True)

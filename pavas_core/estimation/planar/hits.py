@@ -1,8 +1,10 @@
 """Breaks of velocity from two sources: what the fits have found, and where the scorer says that a track was hit.
 
 The scorer knows contacts that no fit can show: of outlines that melt into what they meet, in a few blurred frames. Fits
-know the speeds. Arms and bodies that reach out of the picture move as no simulated scene does: there the fits alone
-decide. And a free flight that ends at once counts for something, whatever the scorer hears.
+know the speeds. Arms and bodies that reach out of the picture move as no simulated scene does: there the fits decide,
+and the scorer adds what flow too has seen stop at once. What only the scorer hears of things that move in their place,
+as people and animals do, is believed if flow has seen something stop. And a free flight that ends at once counts for
+something, whatever the scorer hears.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pavas_core.estimation.planar.arrests import confirmed, denied
 from pavas_core.estimation.planar.scorer import Peak, find_peaks
 from pavas_core.estimation.planar.signals import Mark
 from pavas_core.physics.types import Break, Track, TrackSet, Velocity
@@ -31,6 +34,12 @@ _ALONE = 0.6
 """How far the scorer is believed where nothing flies and no fit shows a break."""
 _WORTH_A_BREAK = 0.3
 """What only the scorer hears and is less sure of than this is no break: nothing confirms it."""
+_IN_PLACE = 0.5
+"""Of a box's diagonal: what flies or rolls goes further than its own size, and need not stop where it bounces."""
+_APART_S = 0.1
+_APART_FRAMES = 1.5
+_AGREED = 0.6
+"""Confidence in what the scorer hears faintly and flow sees stop."""
 _SIDE_S = 0.13
 _SIDE_FRAMES = 3.5
 _MOST_SAMPLES = 4
@@ -59,15 +68,25 @@ def judged(
     out = []
     for track, velocity, own, path, trusted in zip(tracks.tracks, velocities, peaks, points, reliable, strict=True):
         if not trusted and _reaches_out(track):
-            out.append(velocity)
-            continue
-        breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
+            breaks = [*velocity.breaks, *_agreed(velocity, own, path, track, tracks, time_scale)]
+        else:
+            breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
     return out
 
 
 def _reaches_out(track: Track) -> bool:
     return not track.visible.any() or float(track.truncated[track.visible].mean()) >= _REACHES_OUT
+
+
+def _stays(track: Track, points: np.ndarray) -> bool:
+    """Whether the centre ``points`` [L, 2] moves less than the thing is large: its parts move, not the thing itself."""
+    seen = track.visible & np.isfinite(points).all(axis=1)
+    if not seen.any():
+        return False
+    low, high = np.quantile(points[seen], (0.05, 0.95), axis=0)
+    sides = track.boxes[seen, 2:] - track.boxes[seen, :2]
+    return bool(np.hypot(*(high - low)) < _IN_PLACE * np.median(np.hypot(sides[:, 0], sides[:, 1])))
 
 
 def marks_of(velocity: Velocity, width: int, time_scale: float) -> list[Mark]:
@@ -107,9 +126,25 @@ def _heard(
         made = _made(peak, velocity, points, track, tracks, time_scale)
         if made is not None and reliable and not velocity.free:
             made = replace(made, confidence=_ALONE * made.confidence)
-        if made is not None and made.confidence >= _WORTH_A_BREAK:
+        unseen = _stays(track, points) and denied(track, tracks.times_s, peak.time_s)
+        if made is not None and made.confidence >= _WORTH_A_BREAK and not unseen:
             out.append(made)
     return out + [_judged(b, _UNHEARD, velocity.free and reliable) for b in left]
+
+
+def _agreed(
+    velocity: Velocity, peaks: Sequence[Peak], points: np.ndarray, track: Track, tracks: TrackSet, time_scale: float
+) -> list[Break]:
+    """Breaks that the fits have missed, of which the scorer and the flow know each by itself."""
+    apart_s = max(_APART_S, _APART_FRAMES * float(np.median(np.diff(tracks.times_s))))
+    out: list[Break] = []
+    for peak in sorted(peaks, key=lambda p: -p.probability):
+        if any(abs(b.time_s - peak.time_s) <= apart_s for b in (*velocity.breaks, *out)):
+            continue
+        made = _made(peak, velocity, points, track, tracks, time_scale)
+        if made is not None and confirmed(track, tracks.times_s, peak.time_s):
+            out.append(replace(made, confidence=max(_AGREED, peak.probability)))
+    return out
 
 
 def _judged(one: Break, probability: float, flies: bool) -> Break:

@@ -9,6 +9,8 @@ from pavas_core.estimation.tracking.foreground import Detection
 _MIN_PIXELS = 6
 _GAP = 4
 _FAST_SHARE = 0.65
+_SAME = 0.05
+"""Mean difference in grey levels below which a picture is the one before, shown again."""
 
 
 class FlowField:
@@ -22,6 +24,8 @@ class FlowField:
         self._gray: np.ndarray | None = None
         self.field: np.ndarray | None = None
         """float32 [H/2, W/2, 2], in half-size pixels, from the previous frame; None before two frames."""
+        self.repeated = False
+        """The frame is the previous one again."""
 
     def step(self, image: np.ndarray) -> None:
         """Take the next uint8 [H, W, 3] frame of the same canvas."""
@@ -32,11 +36,12 @@ class FlowField:
         self.field = (
             None if self._gray is None else self._solver.calc(self._gray, gray, np.zeros((*gray.shape, 2), np.float32))
         )
+        self.repeated = self._gray is not None and float(cv2.absdiff(self._gray, gray).mean()) < _SAME
         self._gray = gray
 
     def restart(self) -> None:
         """Forget the previous frame (the canvas changes)."""
-        self._gray, self.field = None, None
+        self._gray, self.field, self.repeated = None, None, False
 
     def inside(self, x0: int, y0: int, mask: np.ndarray) -> tuple[float, float] | None:
         """Motion in analysis pixels per frame of the region ``mask`` [h, w] whose crop starts at x0, y0.

@@ -27,6 +27,7 @@ from pavas_core.estimation.tracking.foreground import (
     short_background,
 )
 from pavas_core.estimation.tracking.linking import Linker, Observation, Trail
+from pavas_core.estimation.tracking.stops import Patch, StopFinder, stops_of
 from pavas_core.physics.masks import pack_masks
 from pavas_core.physics.types import MASK_LONG_SIDE, MovingObject, ObjectSet, PackedMasks, Track, TrackSet
 from pavas_core.runtime import Runtime
@@ -51,6 +52,7 @@ class _Analysis:
     trails: list[Trail]
     width: int
     height: int
+    patches: list[Patch]
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _analyse(clip: Clip, runtime: Runtime) -> _Analysis:
     shown: list[_Shown] = []
     times: list[float] = []
     poses: list[np.ndarray] = []
+    patches: list[Patch] = []
     offset = 0  # frame number of shown[0]
     start = 0  # first frame not yet analysed
 
@@ -143,7 +146,7 @@ def _analyse(clip: Clip, runtime: Runtime) -> _Analysis:
         poses.append(shown[-1].pose)
         end = _window_end(shown, start - offset) + offset
         if end - start < len(times) - start - after:
-            _process(shown, start - offset, end - offset, offset, frame_rate, linker, runtime, step)
+            _process(shown, start - offset, end - offset, offset, frame_rate, times, linker, patches, runtime, step)
             start = end
             drop = max(0, start - _BEFORE_FRAMES - offset)
             shown, offset = shown[drop:], offset + drop
@@ -151,11 +154,11 @@ def _analyse(clip: Clip, runtime: Runtime) -> _Analysis:
         raise MediaError("The clip shows fewer than two frames, so nothing can move; choose a longer part of it.")
     while start < len(times):
         end = _window_end(shown, start - offset) + offset
-        _process(shown, start - offset, end - offset, offset, frame_rate, linker, runtime, step)
+        _process(shown, start - offset, end - offset, offset, frame_rate, times, linker, patches, runtime, step)
         start = end
     runtime.step("Finding motion", 2 * expected, 2 * expected)
     height, width = shown[0].image.shape[:2]
-    return _Analysis(np.array(times), np.array(poses), linker.finish(), width, height)
+    return _Analysis(np.array(times), np.array(poses), linker.finish(), width, height, patches)
 
 
 def _prepare(image: np.ndarray, follower: camera.CameraTracker) -> _Shown:
@@ -184,13 +187,15 @@ def _process(
     end: int,
     offset: int,
     frame_rate: float,
+    times: list[float],
     linker: Linker,
+    patches: list[Patch],
     runtime: Runtime,
     step: Callable[[int], None],
 ) -> None:
     """Find and link the regions of frames ``start`` to ``end``; their neighbours help to see the background.
 
-    ``step`` is told how many frames of the clip are linked.
+    What stops between them joins ``patches``. ``step`` is told how many frames of the clip are linked.
     """
     import cv2
 
@@ -233,10 +238,15 @@ def _process(
         images, valid = [shown[i].image for i in range(first, last)], [None] * (last - first)
     canvas = Canvas(images, valid, frame_rate, moving)
     background = watched(lambda: long_background(canvas), runtime.check_cancelled)
-    flow = FlowField()
+    flow, stops = FlowField(), StopFinder(width)
     to_world = camera.compose(shown[start].pose, camera.invert(shift))
-    if start > first:
-        flow.step(images[start - first - 1])
+
+    def follow(i: int) -> list[Patch]:
+        flow.step(images[i])
+        return stops.step(offset + first + i, times[offset + first + i], flow, camera.invert(to_canvas[i]))
+
+    for i in range(max(0, start - first - 2), start - first):
+        follow(i)
     seen = []
 
     def described() -> Iterator[tuple[list[Detection], np.ndarray | None]]:
@@ -249,7 +259,7 @@ def _process(
 
     for i, (regions, changed) in enumerate(ahead(described()), start=start - first):
         step(offset + first + i)
-        flow.step(images[i])
+        patches += follow(i)
         linker.step(offset + first + i, images[i], changed, regions, flow, to_world, camera.invert(to_canvas[i]))
         seen.append(regions)
     to_frame = [camera.invert(a) for a in to_canvas[start - first : end - first]]
@@ -287,6 +297,7 @@ def _track(object_id: str, body: Body, analysis: _Analysis, width: int, height: 
     centroids = np.full((count, 2), np.nan, np.float32)
     area = np.full(count, np.nan, np.float32)
     flow = np.full((count - 1, 2), np.nan, np.float32)
+    seen = np.full((count, 4), np.nan)
     small = body.round
     before: Observation | None = None
     for o in body.observations:
@@ -296,6 +307,7 @@ def _track(object_id: str, body: Body, analysis: _Analysis, width: int, height: 
         )
         centroids[o.frame] = o.centroid[0] * sx - 0.5, o.centroid[1] * sy - 0.5
         area[o.frame] = o.area * sx * sy
+        seen[o.frame] = o.box
         if before is not None and before.frame == o.frame - 1:
             step = o.flow
             if (small or step is None) and not (o.border or before.border):
@@ -307,7 +319,8 @@ def _track(object_id: str, body: Body, analysis: _Analysis, width: int, height: 
     if not body.round:
         truncated |= _unsteady(area)
     packed = _pack(body, count, analysis.height, analysis.width)
-    return Track(object_id, visible, boxes, centroids, area, truncated, flow, packed, _confidence(body))
+    stops = stops_of(seen, analysis.patches)
+    return Track(object_id, visible, boxes, centroids, area, truncated, flow, packed, _confidence(body), stops)
 
 
 def _unsteady(area: np.ndarray) -> np.ndarray:
