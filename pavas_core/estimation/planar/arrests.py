@@ -1,8 +1,8 @@
 """Whether a thing was seen to stop at a moment: a witness of contacts that knows nothing of how its centre moves.
 
 Momentum lost is compared with the strongest losses of the same track, so that neither size nor distance matters. The
-bounds are round numbers inside the wide range over which twelve real clips of blows and nine without contact gave the
-same figures; a logistic regression on these and seven more measures, tested clip by clip on the others, found no more.
+bounds are round numbers inside the wide range over which twelve real clips of blows and nine without contact gave about
+the same figures; logistic regressions, tested on clips that they had not seen, found no better (docs/accuracy.md).
 """
 
 from __future__ import annotations
