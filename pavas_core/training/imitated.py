@@ -488,6 +488,7 @@ def _every(tracks: TrackSet, step: int) -> TrackSet:
                 truncated=track.truncated[keep],
                 flow_px_s=flow,
                 masks=masks,
+                stops=None,
             )
         )
     camera = None if tracks.camera is None else tracks.camera[keep]
