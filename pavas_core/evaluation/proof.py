@@ -43,7 +43,7 @@ class Size:
     materials: int = 10
     seeds: int = 16
     pixels: int = 48
-    tries: int = 10
+    tries: int = 30
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
 
 

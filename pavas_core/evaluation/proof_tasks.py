@@ -38,8 +38,12 @@ from pavas_core.simulation.simulate import counterfactual
 TOLERANCE_S = 0.05
 MASS_FACTORS = (0.25, 1.0, 4.0)
 SPEED_FACTORS = (0.5, 1.0, 2.0)
-SWEPT: dict[str, str | None] = {"bounce": None, "strike": None, "collision": "collide", "landing": None}
+SWEPT: dict[str, str | None] = {"bounce": None, "strike": None, "collision": "collide", "landing": "drop"}
 """Contact types that are swept, and the kind of scene for a rare one; nothing is caught in simulated scenes."""
+LANDED_ON = ("grass", "fabric", "soil")
+"""Ground on which things land that would bounce elsewhere."""
+LEADING = 0.6
+"""Impacts are swept that lose this share of all energy lost within a quarter of a second."""
 MATERIALS = ("steel", "ceramic", "wood", "plastic")
 """From long to short ringing: each has two to six times the loss factor of the one before. Softer ones are hardly heard
 over the floor."""
@@ -169,15 +173,20 @@ def _dump(folder: Path, name: str, sounds: dict[str, Audio]) -> None:
 
 def sweep_task(seed: int, contact: str) -> dict[str, Any] | None:
     """Levels and brightness over masses and speeds, of the network and of re-simulated truth, at the impacts of one
-    contact type that are heard by themselves; None without such."""
-    sim = proof_sim(seed, SWEPT[contact])
-    if not _apart(sim.scene, contact):
+    contact type that lead and are heard; None without such."""
+    kind = SWEPT[contact]
+    if contact == "landing" and proof_stage(seed, kind or "drop").floor_material not in LANDED_ON:
+        return None
+    sim = proof_sim(seed, kind)
+    leading = _leading(sim.scene, contact)
+    if not leading:
         return None
     model, runtime = the_model(), Runtime()
     clip = clip_of(sim)
-    true = truth(sim.scene, clip.surface, seed)
-    times = heard.audible(true, [one.time_s for one in sim.scene.impacts], QUIET_ROOM_DB)
-    mine = [one.time_s for one in alone(sim.scene, times) if one.contact == contact]
+    times = heard.audible(
+        truth(sim.scene, clip.surface, seed), [one.time_s for one in sim.scene.impacts], QUIET_ROOM_DB
+    )
+    mine = [one.time_s for one in leading if one.time_s in times]
     if not mine:
         return None
 
@@ -204,10 +213,17 @@ def sweep_task(seed: int, contact: str) -> dict[str, Any] | None:
     return result
 
 
-def _apart(scene: Scene, contact: str) -> list[Impact]:
-    """Impacts of a contact type that no other follows or precedes closely."""
-    every = np.array([one.time_s for one in scene.impacts])
-    return [one for one in alone(scene, every) if one.contact == contact]
+def _leading(scene: Scene, contact: str) -> list[Impact]:
+    """Impacts of a contact type that lose most of the energy lost around them."""
+    times = np.array([one.time_s for one in scene.impacts])
+    lost = np.array([one.energy_loss_j for one in scene.impacts])
+    return [
+        one
+        for one in scene.impacts
+        if one.contact == contact
+        and one.energy_loss_j >= LEADING * lost[np.abs(times - one.time_s) < 0.25].sum()
+        and one.time_s < scene.duration_s - 0.25
+    ]
 
 
 def edit_task(seed: int) -> dict[str, Any] | None:
