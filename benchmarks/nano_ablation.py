@@ -36,7 +36,7 @@ from pavas_core.training.loop import NanoNetwork, Recipe, clip_levels_db, sample
 from pavas_core.training.store import fit_codec, held_out_examples, load_shards
 
 ROWS = {"mass": ("mass", "delta"), "speed": ("speed", "delta"), "both": ("both", "delta"), "both, sum": ("both", "sum")}
-BASE_RATE, ADAPTER_RATE = 4e-4, 8e-3
+BASE_RATE, ADAPTER_RATE = 4e-4, 3e-3
 SCENES = 100
 CHANGES = ({}, {"mass": 0.25}, {"mass": 4.0}, {"speed": 0.5}, {"speed": 2.0})
 """Of every scene: as it is, then by these factors."""
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--base-steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--scenes", type=int, default=2400, help="of RUN that are trained on")
@@ -80,9 +80,9 @@ def main() -> None:
     found: dict[str, list[dict[str, Any]]] = {
         "none": [measured(options.folder / "base", ablated_config("none"), codec, judged)] * options.seeds
     }
-    for name, (row, injection) in ROWS.items():
-        found[name] = []
-        for seed in range(options.seeds):
+    found |= {name: [] for name in ROWS}
+    for seed in range(options.seeds):
+        for name, (row, injection) in ROWS.items():
             folder = f"{row}-{injection}-{seed}"
             adapter = ablated_config(row, injection)
             torch.manual_seed(seed)
