@@ -46,7 +46,7 @@ def train_objects(folder: Path, *, scenes: int, runtime: Runtime) -> Path:
 
 def object_examples(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Features [N, F] of the bodies that detection considered in the clip of a seed, and bool [N] which are objects."""
-    from pavas_core.estimation.tracking.motion import _analyse
+    from pavas_core.estimation.tracking.motion import analyse
     from pavas_core.estimation.tracking.selection import considered
     from pavas_core.simulation.clip_files import write_clip
     from pavas_core.video.clip import open_clip
@@ -54,7 +54,7 @@ def object_examples(seed: int) -> tuple[np.ndarray, np.ndarray]:
     sim = tracked_clip(seed)
     assert sim.scene.tracks is not None
     with tempfile.TemporaryDirectory() as folder:
-        analysis = _analyse(open_clip(write_clip(sim, Path(folder) / "clip.mp4")), Runtime())
+        analysis = analyse(open_clip(write_clip(sim, Path(folder) / "clip.mp4")), Runtime())
     frame_rate = float(1.0 / np.median(np.diff(analysis.times_s)))
     bodies, chosen = considered(analysis.trails, frame_rate)
     features = describe(bodies, chosen, analysis.width, frame_rate, len(analysis.times_s))

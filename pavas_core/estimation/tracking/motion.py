@@ -44,7 +44,7 @@ _STILL_PX = 0.25
 
 
 @dataclass(frozen=True)
-class _Analysis:
+class Analysis:
     """Everything one pass over the clip leaves behind, in analysis pixels."""
 
     times_s: np.ndarray
@@ -71,11 +71,11 @@ def detect_motion(clip: Clip, *, max_objects: int = 8, runtime: Runtime | None =
     Raises MediaError when the clip has fewer than two frames.
     """
     runtime = runtime or Runtime()
-    analysis = _analyse(clip, runtime)
+    analysis = analyse(clip, runtime)
     return watched(lambda: _objects(analysis, clip, max_objects), runtime.check_cancelled)
 
 
-def _objects(analysis: _Analysis, clip: Clip, max_objects: int) -> ObjectSet:
+def _objects(analysis: Analysis, clip: Clip, max_objects: int) -> ObjectSet:
     """The trails that really move, named and with their tracks."""
     frame_rate = _rate(analysis.times_s)
     bodies = selection.select(analysis.trails, frame_rate, max_objects)
@@ -120,7 +120,7 @@ def track_motion(clip: Clip, objects: ObjectSet, *, runtime: Runtime | None = No
     return replace(found.tracks, tracks=tuple(chosen[i] for i in ids))
 
 
-def _analyse(clip: Clip, runtime: Runtime) -> _Analysis:
+def analyse(clip: Clip, runtime: Runtime) -> Analysis:
     """One pass over the clip in windows; each is decoded once."""
     from pavas_core.video.clip import iter_frames
 
@@ -158,7 +158,7 @@ def _analyse(clip: Clip, runtime: Runtime) -> _Analysis:
         start = end
     runtime.step("Finding motion", 2 * expected, 2 * expected)
     height, width = shown[0].image.shape[:2]
-    return _Analysis(np.array(times), np.array(poses), linker.finish(), width, height, patches)
+    return Analysis(np.array(times), np.array(poses), linker.finish(), width, height, patches)
 
 
 def _prepare(image: np.ndarray, follower: camera.CameraTracker) -> _Shown:
@@ -280,7 +280,7 @@ def _full_size(pose: np.ndarray, sx: float, sy: float) -> np.ndarray:
     return np.hstack([linear, (pose[:, 2] * scale + linear @ [0.5, 0.5] - 0.5)[:, None]])
 
 
-def _track_set(tracks: tuple[Track, ...], analysis: _Analysis, clip: Clip) -> TrackSet:
+def _track_set(tracks: tuple[Track, ...], analysis: Analysis, clip: Clip) -> TrackSet:
     sx, sy = clip.width / analysis.width, clip.height / analysis.height
     corners = np.array([[0, 0], [analysis.width, analysis.height]], float)
     moved = max(float(np.abs(camera.apply(p, corners) - corners).max()) for p in analysis.poses)
@@ -288,7 +288,7 @@ def _track_set(tracks: tuple[Track, ...], analysis: _Analysis, clip: Clip) -> Tr
     return TrackSet(analysis.times_s, clip.width, clip.height, clip.duration_s, tracks, poses)
 
 
-def _track(object_id: str, body: Body, analysis: _Analysis, width: int, height: int) -> Track:
+def _track(object_id: str, body: Body, analysis: Analysis, width: int, height: int) -> Track:
     """A trail of analysis pixels as a track of displayed pixels on the clip's time axis."""
     count = len(analysis.times_s)
     sx, sy = width / analysis.width, height / analysis.height
