@@ -36,7 +36,7 @@ class Size:
     """How many clips each measurement gets."""
 
     clips: int = 200
-    sweeps: int = 8
+    sweeps: int = 6
     """Per contact type."""
     edits: int = 16
     swaps: int = 16
