@@ -49,6 +49,12 @@ def test_sources_are_read_by_any_windows_code_page():
             path.read_text(encoding="utf-8").encode("cp1252")
 
 
+def test_layers_are_made_by_operations_as_checkers_of_packs_demand():
+    plain = re.compile(r"\bnn\.(Linear|Conv[123]d)\(")
+    found = [path.name for path in SHIPPED if plain.search(path.read_text(encoding="utf-8"))]
+    assert found == [], "ComfyUI casts and moves the weights of operations.Linear, not of nn.Linear"
+
+
 def allowed_distributions() -> set[str]:
     """Names of the installed distributions that requirements/core.txt brings, what they need themselves included."""
     lines = (ROOT / "requirements" / "core.txt").read_text(encoding="utf-8").splitlines()

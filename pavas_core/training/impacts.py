@@ -227,20 +227,21 @@ def make_network(mean: np.ndarray, std: np.ndarray, width: int = WIDTH) -> nn.Mo
     """The network that ``planar.scorer.response`` evaluates, [B, C, T] to [B, 4, T]."""
     import torch
     from torch import nn
+    from torch import nn as operations  # what makes layers, named as in the networks that ComfyUI runs
 
     class ImpactNetwork(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.mean = nn.Parameter(torch.from_numpy(mean), requires_grad=False)
             self.std = nn.Parameter(torch.from_numpy(std), requires_grad=False)
-            self.inp = nn.Conv1d(len(COLUMNS), width, 1)
+            self.inp = operations.Conv1d(len(COLUMNS), width, 1)
             self.conv = nn.ModuleList(
-                [nn.Conv1d(width, width, TAPS, padding=TAPS // 2 * d, dilation=d) for d in DILATIONS]
+                [operations.Conv1d(width, width, TAPS, padding=TAPS // 2 * d, dilation=d) for d in DILATIONS]
             )
-            self.mix = nn.ModuleList([nn.Conv1d(width, width, 1) for _ in DILATIONS])
-            self.glob = nn.Linear(2 * width, width)
-            self.out1 = nn.Conv1d(width, width, 1)
-            self.out = nn.Conv1d(width, 4, 1)
+            self.mix = nn.ModuleList([operations.Conv1d(width, width, 1) for _ in DILATIONS])
+            self.glob = operations.Linear(2 * width, width)
+            self.out1 = operations.Conv1d(width, width, 1)
+            self.out = operations.Conv1d(width, 4, 1)
             self.drop = nn.Dropout(0.08)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
