@@ -49,7 +49,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 _DEFAULTS = {
     "nano": {"scenes": 2400, "steps": 6000, "batch": 24},
     "impacts": {"scenes": 1500, "steps": 3000, "batch": 32},
-    "objects": {"scenes": 150, "steps": 4, "batch": 4},
+    "objects": {"scenes": 150},
 }
 
 
@@ -62,9 +62,9 @@ def _run(options: argparse.Namespace) -> None:
         if getattr(options, name) is None:
             setattr(options, name, value)
     for name in ("scenes", "steps", "batch", "processes"):
-        least = 1 if name == "processes" else 4
-        if getattr(options, name) < least:
-            raise PavasError(f"--{name} is {getattr(options, name)}: give {least} or more.")
+        least, given = 1 if name == "processes" else 4, getattr(options, name)
+        if given is not None and given < least:
+            raise PavasError(f"--{name} is {given}: give {least} or more.")
     if options.base is not None and not options.base.is_file():
         raise PavasError(f"{options.base} does not exist: give the best.pt of an earlier run.")
     if options.model == "impacts":
@@ -96,9 +96,7 @@ def _train_impacts(options: argparse.Namespace) -> None:
 
     if options.tracked < 0:
         raise PavasError(f"--tracked is {options.tracked}: give 0 or more.")
-    for name in ("ablate", "base"):
-        if getattr(options, name) is not None:
-            raise PavasError(f"--{name} belongs to nano: leave it out for impacts.")
+    _refuse_what_is_nanos(options)
     recipe = ImpactRecipe(steps=options.steps, batch=options.batch, seed=options.seed)
     with progress() as runtime:
         written = train_impacts(options.out, recipe, imitated=options.scenes, tracked=options.tracked, runtime=runtime)
@@ -108,9 +106,13 @@ def _train_impacts(options: argparse.Namespace) -> None:
 def _train_objects(options: argparse.Namespace) -> None:
     from pavas_core.training.objects import train_objects
 
-    for name in ("ablate", "base"):
-        if getattr(options, name) is not None:
-            raise PavasError(f"--{name} belongs to nano: leave it out for objects.")
+    _refuse_what_is_nanos(options)
     with progress() as runtime:
         written = train_objects(options.out, scenes=options.scenes, runtime=runtime)
     print_files([written])
+
+
+def _refuse_what_is_nanos(options: argparse.Namespace) -> None:
+    for name in ("ablate", "base"):
+        if getattr(options, name) is not None:
+            raise PavasError(f"--{name} belongs to nano: leave it out for {options.model}.")

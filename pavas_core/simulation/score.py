@@ -20,9 +20,9 @@ from pavas_core.simulation.simulate import SimulatedClip, simulate
 IMPACT_TOLERANCE_S = 0.04
 WEAKEST_MPS = 0.3
 APART_S = 0.12
-_OVERLAP = 0.25
+OVERLAP = 0.25
 """Boxes count as the same thing from this intersection over union."""
-_OWN_SHARE = 0.4
+OWN_SHARE = 0.4
 """Share of an estimated track's frames that must lie on a true object for it to be explained by it."""
 _SEEN_S = 0.15
 _SEEN_WIDTH = 0.012
@@ -265,7 +265,7 @@ def _assign(truth: TrackSet, estimate: TrackSet | None) -> tuple[dict[str, str |
     for track in estimate.tracks:
         shares = {true.object_id: _overlap(true, track, index) for true in truth.tracks}
         best = max(shares, key=lambda name: shares[name], default=None)
-        good = best is not None and shares[best] >= _OWN_SHARE
+        good = best is not None and shares[best] >= OWN_SHARE
         scored.append((int(track.visible.sum()) if good else -1, track, best if good else None))
     for _, track, best in sorted(scored, key=lambda entry: -entry[0]):
         if best is not None:
@@ -291,7 +291,7 @@ def _overlap(true: Track, track: Track, index: np.ndarray) -> float:
         height = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
         common = np.clip(width, 0, None) * np.clip(height, 0, None)
         area_a, area_b = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]), (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-        on = common / (area_a + area_b - common) >= _OVERLAP
+        on = common / (area_a + area_b - common) >= OVERLAP
     return float(np.mean(np.where(np.isnan(a[:, 0]), False, on)))
 
 

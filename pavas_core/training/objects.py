@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas
 from pavas_core.estimation.tracking.judging import FEATURES, describe
 from pavas_core.physics.types import TrackSet
 from pavas_core.runtime import Runtime
+from pavas_core.simulation.score import OVERLAP, OWN_SHARE
 from pavas_core.training.impact_examples import TRACKED_SEED, tracked_clip
 from pavas_core.video.atomic import replacing
 
-_OVERLAP = 0.25
-_OWN_SHARE = 0.4
-"""As in ``simulation.score``: a body is an object where it lies on one in this share of its sightings."""
 _RIDGE = 10.0
 _STEPS = 30
 
@@ -64,14 +62,14 @@ def object_examples(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_object(body: Body, truth: TrackSet, times_s: np.ndarray, scale: tuple[float, float]) -> bool:
+    """Whether a body lies on a true object as often as the scorer of the simulator asks of a track."""
     boxes = np.array([o.box for o in body.observations]) * np.tile(scale, 2)
     nearest = np.abs(truth.times_s[None] - times_s[body.frames][:, None]).argmin(axis=1)
     for track in truth.tracks:
         true = track.boxes[nearest]
-        sides = np.minimum(boxes[:, 2:], true[:, 2:]) - np.maximum(boxes[:, :2], true[:, :2])
-        common = np.clip(sides, 0.0, None).prod(axis=1)
-        union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (true[:, 2:] - true[:, :2]).prod(axis=1) - common
-        if (common >= _OVERLAP * union).mean() >= _OWN_SHARE:  # NaN where it is not seen: False
+        common = shared_areas(boxes, true)
+        union = box_areas(boxes) + box_areas(true) - common
+        if (common >= OVERLAP * union).mean() >= OWN_SHARE:  # NaN where it is not seen: False
             return True
     return False
 

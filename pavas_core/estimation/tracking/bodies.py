@@ -87,3 +87,14 @@ def gap_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Distance between boxes [N, 4], zero where they overlap."""
     apart = np.maximum(0.0, np.maximum(a[:, :2] - b[:, 2:], b[:, :2] - a[:, 2:]))
     return np.hypot(apart[:, 0], apart[:, 1])
+
+
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """Areas [N] of boxes [N, 4]."""
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+
+
+def shared_areas(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Areas [N] that boxes [N, 4] have in common; NaN where one is."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    return np.asarray(np.clip(sides, 0.0, None).prod(axis=1))

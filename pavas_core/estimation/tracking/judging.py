@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas
 from pavas_core.estimation.tracking.moving import furthest_run
 
 WEIGHTS = Path(__file__).with_name("objects.json")
@@ -72,7 +72,7 @@ def describe(bodies: Sequence[Body], chosen: Sequence[Body], width: int, frame_r
     for body in bodies:
         seen = body.observations
         boxes = _boxes(body)
-        span = np.sqrt(np.maximum(1.0, _areas(boxes)))
+        span = np.sqrt(np.maximum(1.0, box_areas(boxes)))
         usual = float(np.median(span))
         life = body.frames[-1] - body.frames[0] + 1
         steps = np.diff(body.points, axis=0) / np.diff(body.frames)[:, None]
@@ -106,15 +106,15 @@ def _among(body: Body, others: Sequence[Body]) -> tuple[float, float, float, flo
     share of its time in the place of one seen for longer."""
     inside = ratio = alike = 0.0
     ride = 2.0
-    size = float(np.median(_areas(_boxes(body))))
+    size = float(np.median(box_areas(_boxes(body))))
     for other in others:
         if other is body:
             continue
         mine, theirs, common = _overlaps(body, other)
         if not len(mine):
             continue
-        larger = float(np.median(_areas(_boxes(other))))
-        own, whole = _areas(_boxes(body)[mine]), _areas(_boxes(other)[theirs])
+        larger = float(np.median(box_areas(_boxes(other))))
+        own, whole = box_areas(_boxes(body)[mine]), box_areas(_boxes(other)[theirs])
         within = common / own > _WITHIN
         share = float(within.sum()) / len(body.frames)
         if larger > 1.3 * size and share > inside:
@@ -129,24 +129,18 @@ def _among(body: Body, others: Sequence[Body]) -> tuple[float, float, float, flo
 
 def _double(body: Body, other: Body) -> bool:
     mine, theirs, common = _overlaps(body, other)
-    union = _areas(_boxes(body)[mine]) + _areas(_boxes(other)[theirs]) - common
+    union = box_areas(_boxes(body)[mine]) + box_areas(_boxes(other)[theirs]) - common
     return int((common >= _DOUBLE * union).sum()) > _DOUBLE_SHARE * min(len(body.frames), len(other.frames))
 
 
 def _overlaps(a: Body, b: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places of the common frames in either body, and the area that their boxes share there."""
     _, mine, theirs = np.intersect1d(a.frames, b.frames, return_indices=True)
-    p, q = _boxes(a)[mine], _boxes(b)[theirs]
-    sides = np.minimum(p[:, 2:], q[:, 2:]) - np.maximum(p[:, :2], q[:, :2])
-    return mine, theirs, np.clip(sides, 0.0, None).prod(axis=1)
+    return mine, theirs, shared_areas(_boxes(a)[mine], _boxes(b)[theirs])
 
 
 def _boxes(body: Body) -> np.ndarray:
     return np.array([o.box for o in body.observations], float)
-
-
-def _areas(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
 
 
 def _diagonal(points: np.ndarray) -> float:
