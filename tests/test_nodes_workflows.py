@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import node_schema
+from tests import node_schema, template_graphs
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 KINDS = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool, "COMBO": str}
-NOTES = {"Note", "MarkdownNote"}
 CORE_NODES = {"PreviewAny": {"inputs": [{"name": "source", "type": "*", "optional": False}]}}
 """Nodes of ComfyUI itself that templates may use."""
 
@@ -39,6 +38,11 @@ def widget_values(node: dict, schema: dict) -> dict:
     return named
 
 
+def test_bare_graphs_are_those_of_the_templates():
+    bare = {path.name: path.read_text(encoding="utf-8") for path in template_graphs.BARE.glob("*.json")}
+    assert bare == {path.name: template_graphs.text_of(path) for path in TEMPLATES}, "python -m tests.template_graphs"
+
+
 def test_there_is_a_quick_start():
     assert WORKFLOWS / "quick_start.json" in TEMPLATES
 
@@ -48,7 +52,7 @@ def test_template_equals_its_api_twin(path):
     golden = known_nodes()
     graph, api = load(path), load(WORKFLOWS / "api" / path.name)
     links = {link[0]: (str(link[1]), link[2]) for link in graph["links"]}
-    nodes = {str(node["id"]): node for node in graph["nodes"] if node["type"] not in NOTES}
+    nodes = {str(node["id"]): node for node in graph["nodes"] if node["type"] not in template_graphs.NOTES}
     assert set(nodes) == set(api)
     for name, node in nodes.items():
         assert api[name]["class_type"] == node["type"]
