@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from pavas_core.models.network import FlowTransformer, NetworkConfig
-from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, PhysicsInputs, no_physics, scaled_residuals
+from pavas_core.models.phy_adapter import (
+    BEFORE_TOKENS,
+    REACH_TOKENS,
+    AdapterConfig,
+    PhyAdapter,
+    PhysicsInputs,
+    no_physics,
+    scaled_residuals,
+)
 from tests.parity import fill
 
 LENGTH, FRAMES = 50, 16
@@ -16,6 +24,7 @@ CONFIG = AdapterConfig(width=128, depth=4, feature_dim=24, hidden_dim=32, bottle
 VARIANTS = {
     "paper": {"use_impacts": False},
     "impacts": {},
+    "facts of impacts": {"impact_facts": 5},
     "joint gates": {"gate_context": "joint"},
     "gates too": {"modulate_gates": True},
     "mass only": {"use_velocity": False, "use_impacts": False},
@@ -47,6 +56,7 @@ def physics(objects=2, frames=FRAMES, impacts=3, seed=0):
         impact_token=torch.rand(1, impacts, generator=g) * LENGTH,
         impulse_ns=torch.rand(1, impacts, generator=g) + 0.1,
         impacts_known=torch.ones(1, dtype=torch.bool),
+        impact_facts=torch.randn(1, impacts, 5, generator=g),
     )
 
 
@@ -108,14 +118,12 @@ def test_one_optimiser_step_moves_the_last_layers_and_then_the_sound(changes):
 def test_the_order_of_objects_does_not_matter():
     module, given = trained(adapter(gate_context="joint")), physics(objects=5)
     order = torch.tensor([3, 0, 4, 1, 2])
-    shuffled = PhysicsInputs(
-        given.features[:, order],
-        given.present[:, order],
-        given.mass_kg[:, order],
-        given.speed_mps[:, order],
-        given.impact_token,
-        given.impulse_ns,
-        given.impacts_known,
+    shuffled = replace(
+        given,
+        features=given.features[:, order],
+        present=given.present[:, order],
+        mass_kg=given.mass_kg[:, order],
+        speed_mps=given.speed_mps[:, order],
     )
     for a, b in zip(
         module.residuals(module.encode(given, LENGTH)).blocks,
@@ -127,7 +135,7 @@ def test_the_order_of_objects_does_not_matter():
 
 @pytest.mark.parametrize(("objects", "frames", "impacts"), [(0, 16, 0), (1, 1, 1), (30, 16, 40)])
 def test_any_number_of_objects_frames_and_impacts(objects, frames, impacts):
-    module = trained(adapter(gate_context="joint"))
+    module = trained(adapter(gate_context="joint", impact_facts=5))
     residuals = module.residuals(module.encode(physics(objects, frames, impacts), LENGTH))
     assert all(block.shape == (1, LENGTH, 6 * 128) and block.isfinite().all() for block in residuals.blocks)
 
@@ -164,6 +172,36 @@ def test_an_impact_lands_within_half_a_latent_token():
         change = (module.encode(hit, LENGTH).impact - module.encode(none, LENGTH).impact).norm(dim=-1)[0]
         centre = (change * (torch.arange(LENGTH) + 0.5)).sum() / change.sum()
         assert abs(centre - where) <= 0.5
+
+
+def test_what_met_is_heard_from_its_impact_on_until_it_has_died_away():
+    module, given = adapter(impact_facts=5), physics(impacts=1)
+    given = replace(given, impact_token=torch.tensor([[20.0]]))
+    other = replace(given, impact_facts=-given.impact_facts)
+    length = 120
+    change = (module.encode(given, length).ringing - module.encode(other, length).ringing).norm(dim=-1)[0]
+    heard = torch.arange(length) + 0.5 - 20.0
+    assert not change[heard < -BEFORE_TOKENS].any()
+    assert change[(heard > -BEFORE_TOKENS) & (heard < REACH_TOKENS)].all()
+    assert not change[heard > REACH_TOKENS].any()
+
+
+def test_order_and_padding_of_impacts_change_nothing():
+    module, given = adapter(impact_facts=5), physics(impacts=9)
+    order = torch.tensor([4, 0, 8, 2, 1, 3, 7, 6, 5])
+    padding = {"impact_token": 3.0, "impulse_ns": torch.nan, "impact_facts": 9.0}
+    changed = {name: getattr(given, name)[:, order] for name in padding}
+    padded = {
+        name: torch.cat([value, torch.full_like(value[:, :2], padding[name])], dim=1) for name, value in changed.items()
+    }
+    expected = module.encode(given, LENGTH).ringing
+    for values in (changed, padded):
+        torch.testing.assert_close(module.encode(replace(given, **values), LENGTH).ringing, expected)
+
+
+def test_facts_that_are_missing_are_refused():
+    with pytest.raises(ValueError, match="facts"):
+        adapter(impact_facts=5).encode(replace(physics(), impact_facts=None), LENGTH)
 
 
 def test_physics_strength_runs_from_none_to_given():

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from pavas_core.errors import WeightsError
 from pavas_core.models import nano_config
 from pavas_core.models.nano_codec import NanoCodec
-from pavas_core.models.nano_text import prompt_tokens
+from pavas_core.models.nano_facts import Told, told_of
+from pavas_core.models.nano_text import named_materials, prompt_tokens
 from pavas_core.models.nano_visual import SHRUNK, Sight, look, see
 from pavas_core.models.network import FlowTransformer, NetworkConfig
 from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter
@@ -88,6 +89,16 @@ class NanoModel:
         if unknown:
             log.warning("The prompt's words %s say nothing to %s and are not used.", ", ".join(unknown), self.name)
         return tokens
+
+    def told_of_impacts(self, scene: Scene) -> Told:
+        """What the adapter is told of every impact besides its impulse."""
+        return told_of(scene)
+
+    def agrees(self, prompt: str, stuff: tuple[frozenset[str], frozenset[str]]) -> bool:
+        """Whether a scene's materials, of things and of surfaces, are among those that a prompt names, if it names any:
+        what a prompt says counts more."""
+        named = named_materials(prompt_tokens(prompt)[0])
+        return all(not said or known <= said for said, known in zip(named, stuff, strict=True))
 
     def decode(self, latent: Tensor, *, runtime: Runtime) -> Tensor:
         """Waveforms float (B, samples) on the CPU from unnormalised latents (B, L, C)."""

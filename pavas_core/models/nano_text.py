@@ -56,6 +56,17 @@ def text_tokens(things: Sequence[Thing], surface: str) -> Tensor:
     return rows
 
 
+def named_materials(tokens: Tensor) -> tuple[frozenset[str], frozenset[str]]:
+    """Materials that rows of a prompt name: of things, and of the surface."""
+    stuff, shapes = materials(), len(families())
+    things = tokens[:-1, : len(stuff)].any(dim=0)
+    ground = tokens[-1, len(stuff) + shapes : 2 * len(stuff) + shapes] > 0
+    return (
+        frozenset(key for key, named in zip(stuff, things, strict=True) if named),
+        frozenset(key for key, named in zip(stuff, ground, strict=True) if named),
+    )
+
+
 def prompt_tokens(text: str) -> tuple[Tensor, tuple[str, ...]]:
     """Rows of a prompt, and the words that say nothing to the network.
 

@@ -1,8 +1,9 @@
 """The Phy-Adapter: per-object mass and speed, as residuals of the transformer's adaLN (paper section 3.4).
 
 Beyond the paper, an optional third condition carries the impacts themselves (log impulse at sub-frame time), because
-moving an impact must move its sound; a configuration without it is the paper's. Notation: B clips, N objects
-(padded), T visual frames, L latent tokens, Dh the adapter's width, D the backbone's.
+moving an impact must move its sound, and a fourth what still sounds of them: what met, and how long ago. A
+configuration without them is the paper's. Notation: B clips, N objects (padded), T visual frames, L latent tokens, Dh
+the adapter's width, D the backbone's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from pavas_core.models.network import Residuals, nearest_exact_index
 log = logging.getLogger("pavas")
 
 Z_LIMIT = 4.0
+LAST_IMPACTS, BEFORE_TOKENS, REACH_TOKENS = 6, 2.0, 64.0
+"""A latent token hears so many of the impacts nearest before it, from so many tokens ahead of them to so many after."""
+HEADS = 4
+_FADES = (1.0, 4.0, 16.0, 64.0)
+"""Tokens in which an echo fades to 1/e."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class AdapterConfig:
     use_mass: bool = True
     use_velocity: bool = True
     use_impacts: bool = False
+    impact_facts: int = 0
+    """Columns that say what met in every impact, as the network that owns the adapter writes them; 0 = none."""
     injection: Literal["delta", "sum"] = "delta"
     gate_context: Literal["separate", "joint"] = "separate"
     """Whether a gate of eq. 9 sees its own feature (paper) or both, so that heavy-slow with light-fast is not
@@ -59,6 +67,7 @@ class AdapterConfig:
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions in use, in mixing order."""
         used = {"mass": self.use_mass, "velocity": self.use_velocity, "impact": self.use_impacts}
+        used["ringing"] = self.impact_facts > 0
         return tuple(name for name, use in used.items() if use)
 
 
@@ -80,6 +89,8 @@ class PhysicsInputs:
     """(B, K); NaN for padding."""
     impacts_known: Tensor
     """bool (B,): the list of impacts is meant (an empty one says there is none)."""
+    impact_facts: Tensor | None = None
+    """(B, K, impact_facts) what met in each impact; for adapters that are told it."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,7 @@ class PhysicsCondition:
     mass: Tensor | None
     velocity: Tensor | None
     impact: Tensor | None
+    ringing: Tensor | None = None
 
 
 def no_physics(batch: int, frames: int, config: AdapterConfig, like: Tensor) -> PhysicsInputs:
@@ -102,6 +114,7 @@ def no_physics(batch: int, frames: int, config: AdapterConfig, like: Tensor) -> 
         impact_token=nothing,
         impulse_ns=nothing,
         impacts_known=torch.zeros(batch, dtype=torch.bool, device=like.device),
+        impact_facts=like.new_zeros(batch, 0, config.impact_facts) if config.impact_facts else None,
     )
 
 
@@ -157,6 +170,43 @@ class Mixer(nn.Module):
         return self.alpha.to(condition) * self.up(nn.functional.silu(self.down(condition)))
 
 
+class Ringing(nn.Module):
+    """What still sounds at every latent token, (B, L, Dh): what met in the last impacts, how hard and how long ago.
+
+    An impact's echo at a token is a product of both, so that a decay can be learned as one; heads choose the impacts
+    that are heard.
+    """
+
+    def __init__(self, columns: int, dim: int, operations: Any, factory: dict[str, Any]) -> None:
+        super().__init__()
+        self.met = nn.Sequential(
+            operations.Linear(columns + 1, dim, **factory), nn.SiLU(), operations.Linear(dim, 2 * dim, **factory)
+        )
+        self.since = operations.Linear(len(_FADES) + 3, dim, **factory)
+        self.heed = operations.Linear(dim, HEADS, **factory)
+        self.out = operations.Linear(dim, dim, **factory)
+        self.silence = nn.Parameter(0.02 * torch.randn(dim, **factory))
+
+    def forward(self, facts: Tensor, z: Tensor, known: Tensor, since: Tensor) -> Tensor:
+        """``facts`` (B, K, columns), ``z`` and ``known`` (B, K) of the impulse, ``since`` (B, K, L) tokens."""
+        heard = known[:, :, None] & (since > -BEFORE_TOKENS) & (since < REACH_TOKENS)
+        last = min(LAST_IMPACTS, since.shape[1])
+        since, which = since.masked_fill(~heard, REACH_TOKENS).topk(last, dim=1, largest=False)
+        heard = since < REACH_TOKENS
+        met = self.met(torch.cat([facts, z[..., None]], dim=-1))
+        rows = torch.arange(len(facts), device=facts.device)[:, None, None]
+        own, share = met[rows, which].chunk(2, dim=-1)
+        passed = since.clamp(min=0)
+        times = [since / 16, passed.log1p(), (since < 0).to(since), *((-passed / fade).exp() for fade in _FADES)]
+        echo = nn.functional.silu(own + (1 + share) * self.since(torch.stack(times, dim=-1).to(facts.dtype)))
+        score = self.heed(echo).float().masked_fill(~heard[..., None], -torch.inf)
+        none = score.new_zeros(len(score), 1, *score.shape[2:])
+        weight = torch.cat([score, none], dim=1).softmax(dim=1).to(echo.dtype)[..., None]
+        silence = self.silence.to(echo).expand(len(echo), 1, echo.shape[2], -1)
+        heads = torch.cat([echo, silence], dim=1).unflatten(-1, (HEADS, -1))
+        return self.out((weight * heads).sum(dim=1).flatten(2))
+
+
 def _gate(dim_in: int, dim: int, operations: Any, factory: dict[str, Any]) -> nn.Sequential:
     """Weight of an object in the pool (eq. 9), one number in 0..1."""
     return nn.Sequential(
@@ -203,6 +253,9 @@ class PhyAdapter(nn.Module):
             self.impact_offset = operations.Linear(1, dim, **factory)
             self.impact_none = token()
             self.impact_unknown = token()
+        if config.impact_facts:
+            self.ringing = Ringing(config.impact_facts, dim, operations, factory)
+            self.ringing_unknown = token()
         if config.injection == "sum":
             self.sum_mixer = Mixer(dim, config.bottleneck, config.width, operations, factory)
         else:
@@ -261,7 +314,8 @@ class PhyAdapter(nn.Module):
             empty = ~exists.any(dim=1)
             pooled[name] = torch.where(empty, self._token(f"{name}_empty", h), mean)[:, index]
         impact = self._impacts(inputs, latent_length, h) if config.use_impacts else None
-        return PhysicsCondition(pooled["mass"], pooled["velocity"], impact)
+        ringing = self._ringing(inputs, latent_length, h) if config.impact_facts else None
+        return PhysicsCondition(pooled["mass"], pooled["velocity"], impact, ringing)
 
     def _impacts(self, inputs: PhysicsInputs, latent_length: int, like: Tensor) -> Tensor:
         """(B, L, Dh): every impact shared between the two tokens around it, by distance."""
@@ -270,12 +324,24 @@ class PhyAdapter(nn.Module):
         centres = torch.arange(latent_length, device=like.device, dtype=torch.float32) + 0.5
         offset = inputs.impact_token.float()[:, :, None] - centres  # (B, K, L), tokens
         weight = (1 - offset.abs()).clamp(min=0) * known[:, :, None]
-        embedding = self.impact_embed(z.to(like.dtype))[:, :, None] + self.impact_offset(
-            offset[..., None].to(like.dtype)
-        )
-        spread = (weight[..., None].to(like.dtype) * embedding).sum(dim=1)
-        rest = (1 - weight.sum(dim=1)).clamp(min=0)[..., None].to(like.dtype) * self._token("impact_none", like)
+        # summed before they are projected: the offset's projection is linear, and (B, K, L, Dh) is large
+        total, moved = weight.sum(dim=1)[..., None], (weight * offset).sum(dim=1)[..., None]
+        unmoved = self.impact_offset(torch.zeros_like(moved[:1, :1], dtype=like.dtype))
+        spread = weight.transpose(1, 2).to(like.dtype) @ self.impact_embed(z.to(like.dtype))
+        spread = spread + self.impact_offset(moved.to(like.dtype)) - (1 - total).to(like.dtype) * unmoved
+        rest = (1 - total).clamp(min=0).to(like.dtype) * self._token("impact_none", like)
         return torch.where(inputs.impacts_known[:, None, None], spread + rest, self._token("impact_unknown", like))
+
+    def _ringing(self, inputs: PhysicsInputs, latent_length: int, like: Tensor) -> Tensor:
+        """(B, L, Dh): what still sounds of the impacts at every token."""
+        config, facts = self.config, inputs.impact_facts
+        if facts is None:
+            raise ValueError(f"This adapter is told {config.impact_facts} facts of every impact, but there are none.")
+        z, known = self._normalised(inputs.impulse_ns.log(), config.impulse_mean, config.impulse_std, "impulse")
+        centres = torch.arange(latent_length, device=like.device, dtype=torch.float32) + 0.5
+        since = centres - inputs.impact_token.float()[:, :, None]
+        sounding = self.ringing(facts.to(like.dtype), z.to(like.dtype), known, since)
+        return torch.where(inputs.impacts_known[:, None, None], sounding, self._token("ringing_unknown", like))
 
     def residuals(self, condition: PhysicsCondition) -> Residuals:
         """What to add to the backbone for one condition (eq. 10, or direct summation)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -82,6 +83,8 @@ def generate(
     given_text = _text(model, prompt, runtime)
     negative_text = _text(model, negative_prompt, runtime) if cfg_strength >= 1 else None
     modules = (network,) if model.adapter is None else (network, model.adapter)
+    if physics is not None and physics.unnamed is not None and not model.agrees(prompt, physics.stuff):  # type: ignore[attr-defined]
+        physics = replace(physics, given=physics.unnamed)
     noise = torch.cat([seeded_noise(seed + take, (1, length, network.config.latent_dim)) for take in range(takes)])
     if hasattr(model, "tempered"):
         noise = model.tempered(noise)

@@ -33,6 +33,11 @@ class Physics:
     """(1, L, Dh) per condition, over the whole clip."""
     null: PhysicsCondition
     """(1, 1, Dh): no physics, the same at every time."""
+    unnamed: PhysicsCondition | None = None
+    """``given`` as if nobody had said what things are made of: for prompts that name other materials. Only networks
+    whose adapter is told materials have it."""
+    stuff: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    """Materials told in ``given``: of things, and of surfaces."""
 
 
 def encode_physics(model: SoundModel, features: Features, scene: Scene, *, runtime: Runtime) -> Physics:
@@ -48,10 +53,17 @@ def encode_physics(model: SoundModel, features: Features, scene: Scene, *, runti
         )
     inputs = physics_inputs(features, scene, model.latent_rate_hz, adapter.config.feature_dim)
     length = latent_length(features.duration_s, model.latent_rate_hz)
+    if not adapter.config.impact_facts:
+        with torch.inference_mode(), runtime.resident(adapter):
+            given = adapter.encode(_on(inputs, runtime.device), length)
+            null = null_condition(adapter, runtime.device)
+        return Physics(model.name, _condition_on(given, "cpu"), _condition_on(null, "cpu"))
+    told = model.told_of_impacts(scene)  # type: ignore[attr-defined]
+    both = (replace(inputs, impact_facts=facts) for facts in (told.facts, told.unnamed))
     with torch.inference_mode(), runtime.resident(adapter):
-        given = adapter.encode(_on(inputs, runtime.device), length)
-        null = null_condition(adapter, runtime.device)
-    return Physics(model.name, _condition_on(given, "cpu"), _condition_on(null, "cpu"))
+        given, unnamed = (_condition_on(adapter.encode(_on(one, runtime.device), length), "cpu") for one in both)
+        null = _condition_on(null_condition(adapter, runtime.device), "cpu")
+    return Physics(model.name, given, null, unnamed, told.stuff)
 
 
 def null_condition(adapter: PhyAdapter, device: str) -> PhysicsCondition:
@@ -69,7 +81,7 @@ def residuals_of(
         value = getattr(condition, name)
         return None if value is None else (value if value.shape[1] == 1 else value[:, first:last]).to(device)
 
-    residuals = adapter.residuals(PhysicsCondition(part("mass"), part("velocity"), part("impact")))
+    residuals = adapter.residuals(PhysicsCondition(*map(part, PhysicsCondition.__dataclass_fields__)))
     extra = None if residuals.condition is None else residuals.condition.to(dtype)
     return replace(residuals, blocks=tuple(block.to(dtype) for block in residuals.blocks), condition=extra)
 
@@ -107,7 +119,7 @@ def _features_of(body: Body, features: Features) -> ObjectFeatures:
 
 
 def _on(inputs: PhysicsInputs, device: str) -> PhysicsInputs:
-    return PhysicsInputs(*(getattr(inputs, name).to(device) for name in PhysicsInputs.__dataclass_fields__))
+    return replace(inputs, **{name: one.to(device) for name, one in vars(inputs).items() if one is not None})
 
 
 def _condition_on(condition: PhysicsCondition, device: str) -> PhysicsCondition:

@@ -11,9 +11,20 @@ import torch
 from torch import Tensor
 
 from pavas_core.models.nano_config import WINDOW_S
+from pavas_core.models.nano_facts import (
+    ENERGY,
+    FACTS,
+    MASS,
+    PARTNER_MASS,
+    SPEED,
+    STUFF,
+    fact_columns,
+    without_stuff,
+)
 from pavas_core.models.nano_text import Thing, text_tokens
 from pavas_core.models.nano_visual import CROP, MOTION_DIM
 from pavas_core.models.phy_adapter import PhysicsInputs
+from pavas_core.simulation.scenes import QUIET
 from pavas_core.training.mirror import mirrored_clip, mirrored_objects, mirrored_sync
 
 OBJECTS = 4
@@ -29,8 +40,15 @@ NO_OBJECT = 0.1
 NO_PROMPT = 0.15
 NO_WORD = 0.15
 NO_PICTURES = 0.15
+NO_STUFF = 0.35
+"""Share of items whose impacts are not told what met: the prompt must do."""
+NO_FACT = 0.08
+"""Share of impacts of which one such fact is not told, of the others."""
 MIRRORED = 0.5
 """Share of items whose left and right are exchanged."""
+OFTEN = {"collide": 2.5, **dict.fromkeys(QUIET, 0.5)}
+"""How often scenes of a kind are drawn, others 1: collisions are rare, and there is little to learn where nothing hits
+anything."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +65,14 @@ class Examples:
     speed_mps: Tensor
     impact_token: Tensor
     impulse_ns: Tensor
+    facts: Tensor
+    """(n, V, IMPACTS, FACTS) what met in every impact."""
     things: list[list[list[Thing]]]
     surface: list[list[str]]
     edited: np.ndarray
     restuffed: np.ndarray
+    often: np.ndarray
+    """(n,), sum 1: how often each scene is drawn."""
 
     def __len__(self) -> int:
         return len(self.sync)
@@ -80,6 +102,7 @@ def stack(examples: Sequence[dict[str, Any]], rate_hz: float) -> Examples:
     speed = torch.full((count, variants, OBJECTS, frames), torch.nan)
     token = torch.zeros(count, variants, IMPACTS)
     impulse = torch.full((count, variants, IMPACTS), torch.nan)
+    facts = torch.full((count, variants, IMPACTS, FACTS), torch.nan)
     for index, one in enumerate(examples):
         kept = min(OBJECTS, len(one["objects"]))
         objects[index, :kept] = one["objects"][:kept]
@@ -90,7 +113,9 @@ def stack(examples: Sequence[dict[str, Any]], rate_hz: float) -> Examples:
             hits = min(IMPACTS, len(variant["impact_s"]))
             token[index, number, :hits] = variant["impact_s"][:hits] * rate_hz
             impulse[index, number, :hits] = variant["impulse_ns"][:hits]
+            facts[index, number, :hits] = variant["facts"][:hits]
     every = [one["variants"] for one in examples]
+    often = np.array([OFTEN.get(one["kind"], 1.0) for one in examples])
     return Examples(
         torch.stack([one["sync"] for one in examples]),
         torch.stack([one["clip"] for one in examples]),
@@ -101,17 +126,19 @@ def stack(examples: Sequence[dict[str, Any]], rate_hz: float) -> Examples:
         speed,
         token,
         impulse,
+        facts,
         [[[Thing(*thing) for thing in variant["things"]] for variant in row] for row in every],
         [[variant["surface"] for variant in row] for row in every],
         np.array([[variant["edited"] for variant in row] for row in every]),
         np.array([[variant["restuffed"] for variant in row] for row in every]),
+        often / often.sum(),
     )
 
 
 def draw(data: Examples, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Scene and variant of every item; the first half are pairs of one scene."""
     pairs = int(size * PAIR_SHARE) // 2
-    scene = rng.integers(len(data), size=size - pairs)
+    scene = rng.choice(len(data), size=size - pairs, p=data.often)
     scene = np.concatenate([np.repeat(scene[:pairs], 2), scene[pairs:]])
     variants = data.latent.shape[1]
     variant = rng.integers(variants, size=size)
@@ -128,6 +155,7 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
     objects, present = data.objects[scene].float(), data.present[scene].clone()
     mass, speed = data.mass_kg[scene, variant].clone(), data.speed_mps[scene, variant].clone()
     token, impulse = data.impact_token[scene, variant], data.impulse_ns[scene, variant].clone()
+    facts = data.facts[scene, variant].clone()
     known = torch.ones(size, dtype=torch.bool)
     no_sync, no_clip = rng.random(size) < 0.03, rng.random(size) < NO_PICTURES
     text = []
@@ -139,7 +167,9 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
             look = slice(MOTION_DIM, MOTION_DIM + CROP * CROP + 3)
             objects[item, :, :, look] = data.objects[other, :, :, look] * present[item, :, :, None]
             sync[item, :, -3:] = data.sync[other, :, -3:]
-        text.append(_told(data, at, rng))
+        named = rng.random() >= NO_STUFF
+        text.append(_told(data, at, named, rng))
+        facts[item] = _facts_told(facts[item], named, rng)
         if rng.random() < UNCONDITIONAL:
             no_sync[item] = no_clip[item] = True
             text[-1] = text_tokens([], "")
@@ -156,8 +186,10 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
             withheld[:] = False
         if withheld[0]:
             mass[item] = torch.nan
+            facts[item][:, [MASS, PARTNER_MASS, ENERGY]] = torch.nan
         if withheld[1]:
             speed[item] = torch.nan
+            facts[item][:, [SPEED, ENERGY]] = torch.nan
         if withheld[2] and not data.edited[at]:
             known[item] = False
         if rng.random() < NO_OBJECT:
@@ -166,7 +198,9 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
     turned = torch.from_numpy(rng.random(size) < MIRRORED)
     sync[turned], clip[turned] = mirrored_sync(sync[turned]), mirrored_clip(clip[turned])
     objects[turned] = mirrored_objects(objects[turned])
-    physics = PhysicsInputs(objects * present[..., None], present, mass, speed, token, impulse, known)
+    physics = PhysicsInputs(
+        objects * present[..., None], present, mass, speed, token, impulse, known, fact_columns(facts)
+    )
     return Batch(
         data.latent[scene, variant].float(),
         sync,
@@ -178,11 +212,21 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
     )
 
 
-def _told(data: Examples, at: tuple[int, int], rng: np.random.Generator) -> Tensor:
-    """The prompt: all, a part or nothing of what things and ground are made of."""
+def _facts_told(facts: Tensor, named: bool, rng: np.random.Generator) -> Tensor:
+    """Facts (K, FACTS) with what is withheld: what things are made of, all of it or some."""
+    if not named:
+        return without_stuff(facts)
+    facts = facts.clone()
+    for place in STUFF:
+        facts[torch.from_numpy(rng.random(len(facts)) < NO_FACT), place] = torch.nan
+    return facts
+
+
+def _told(data: Examples, at: tuple[int, int], named: bool, rng: np.random.Generator) -> Tensor:
+    """The prompt: all, a part or nothing of what things and ground are made of; all where nothing else tells it."""
     scene, variant = at
     things, surface = data.things[scene][variant], data.surface[scene][variant]
-    if data.restuffed[at]:
+    if data.restuffed[at] and not named:
         return text_tokens(things, surface)
     if rng.random() < NO_PROMPT:
         return text_tokens([], "")
@@ -206,6 +250,7 @@ def whole(data: Examples, scene: np.ndarray, variant: np.ndarray) -> Batch:
         data.impact_token[scene, variant],
         data.impulse_ns[scene, variant],
         torch.ones(size, dtype=torch.bool),
+        fact_columns(data.facts[scene, variant]),
     )
     never = torch.zeros(size, dtype=torch.bool)
     return Batch(

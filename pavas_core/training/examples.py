@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pavas_core.models.nano_facts import impact_facts
 from pavas_core.models.nano_text import Thing
 from pavas_core.models.nano_visual import look, see
 from pavas_core.physics.resample import impact_times_s, speed_at
@@ -205,6 +206,7 @@ def physics_of(variant: Variant, tracks: TrackSet, frame_times_s: np.ndarray) ->
         "mass_kg": np.array(mass, np.float32),
         "speed_mps": np.array(speed, np.float32).reshape(len(mass), len(frame_times_s)),
         "impact_s": np.array([one.time_s for one in scene.impacts], np.float32),
+        "facts": impact_facts(scene),
         "impulse_ns": np.array([one.impulse_ns for one in scene.impacts], np.float32),
         "things": [(thing.material, thing.family) for thing in things_of(scene)],
         "surface": variant.surface,

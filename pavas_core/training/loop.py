@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, autocast, nn
 
+from pavas_core.errors import WeightsError
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import adapter_config, network_config
 from pavas_core.models.network import Conditions, FlowTransformer
@@ -40,7 +41,7 @@ FIRST_WEIGHTS = (4.0, 2.0, 1.5)
 AWAY_WEIGHT = 0.35
 """Weight of tokens more than AFTER_TOKENS after the last impact, where the network knows the impacts: room tone is two
 thirds of all tokens and has little to teach."""
-AFTER_TOKENS = 16.0
+AFTER_TOKENS = 28.0
 JUDGE_STEPS = 4
 AVERAGE_EVERY = 4
 
@@ -159,11 +160,13 @@ def train(
     *,
     adapter: AdapterConfig | None = None,
     base: Path | None = None,
+    start_from: Path | None = None,
     device: str = "cpu",
     runtime: Runtime,
 ) -> None:
     """Train, or go on training, in ``folder``; with ``base``, only an adapter on that run's transformer.
 
+    ``start_from`` is the ``best.pt`` of an earlier run to begin with; what it lacks begins as untrained.
     ``state.pt`` is what a killed job resumes from, ``best.pt`` the averaged weights of the best judgement and
     ``metrics.jsonl`` the course.
     """
@@ -172,6 +175,10 @@ def train(
     set_latent_scale(model.network, data.latent)
     if base is not None:
         _freeze(model.network, base)
+    if start_from is not None:
+        lacking = model.load_state_dict(torch.load(start_from, weights_only=True, map_location=device), strict=False)
+        if lacking.unexpected_keys:
+            raise WeightsError(f"{start_from} is of another network: it has {lacking.unexpected_keys[0]}.")
     average = copy.deepcopy(model).requires_grad_(False)
     trained = [one for one in model.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)

@@ -1,0 +1,132 @@
+"""What pavas-nano is told of every impact besides its impulse: what met, how heavy it is and how fast.
+
+A fact that is not known is zero in all its columns, one of which says that it is told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pavas_core.models.nano_text import families, materials
+
+if TYPE_CHECKING:
+    from pavas_core.physics.types import Body, Impact, Scene
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an adapter is told of the impacts of one scene."""
+
+    facts: Tensor
+    """(1, K, columns)."""
+    unnamed: Tensor
+    """The same without materials and shapes."""
+    stuff: tuple[frozenset[str], frozenset[str]]
+    """Materials in ``facts``: of things, and of surfaces."""
+
+
+def told_of(scene: Scene) -> Told:
+    """What there is to tell of a scene's impacts."""
+    facts = impact_facts(scene)
+    return Told(fact_columns(facts)[None], fact_columns(without_stuff(facts))[None], stuff_of(scene))
+
+
+CONTACTS = ("bounce", "strike", "collision", "landing", "catch")
+MASS, PARTNER_MASS, SPEED, ENERGY, CONTACT, MATERIAL, FAMILY, OTHER_MATERIAL, OTHER_FAMILY = range(9)
+"""Places of a row of facts, float with NaN for unknown: kilograms, kilograms, metres per second along the normal,
+joules, and the numbers of contact, materials and families. The other is the partner, or the surface."""
+FACTS = 9
+STUFF = (MATERIAL, FAMILY, OTHER_MATERIAL, OTHER_FAMILY)
+_SCALES = {MASS: (-1.0, 2.0), PARTNER_MASS: (-1.0, 2.0), SPEED: (0.5, 1.0), ENERGY: (-2.0, 3.0)}
+"""Mean and spread of the logarithms."""
+_Z_LIMIT = 4.0
+
+
+def facts_dim() -> int:
+    """Columns of :func:`fact_columns`."""
+    return 2 * len(_SCALES) + len(CONTACTS) + 2 * (len(materials()) + _STUFF_NUMBERS + len(families()))
+
+
+def impact_facts(scene: Scene) -> Tensor:
+    """Rows (K, FACTS) of all impacts of a scene."""
+    bodies = {body.object.id: body for body in scene.bodies}
+    rows = [_row(one, bodies) for one in scene.impacts]
+    return torch.tensor(rows, dtype=torch.float32).view(-1, FACTS)
+
+
+def _row(impact: Impact, bodies: dict[str, Body]) -> list[float]:
+    body, partner = bodies[impact.object_id], bodies.get(impact.partner or "")
+    return [
+        body.mass.mass_kg,
+        partner.mass.mass_kg if partner else math.nan,
+        impact.pre_normal_mps,
+        impact.energy_loss_j,
+        _number(CONTACTS, impact.contact),
+        *_stuff(body),
+        *(_stuff(partner) if partner else (_number(materials(), impact.surface), math.nan)),
+    ]
+
+
+def _stuff(body: Body) -> tuple[float, float]:
+    """Numbers of a body's material and family, as far as they are known."""
+    from pavas_core.synthesis.materials import split_words
+    from pavas_core.synthesis.shapes import knows_shape
+    from pavas_core.synthesis.voices import body_material, body_shape
+
+    words = split_words(" ".join([body.object.name, *body.object.aliases]))
+    family = body_shape(body).family if any(map(knows_shape, words)) else ""
+    return _number(materials(), body_material(body).key), _number(families(), family)
+
+
+def _number(names: Sequence[str], name: str) -> float:
+    return float(names.index(name)) if name in names else math.nan
+
+
+def stuff_of(scene: Scene) -> tuple[frozenset[str], frozenset[str]]:
+    """Materials that the facts of a scene tell: of things, and of surfaces."""
+    from pavas_core.synthesis.voices import body_material
+
+    things = {body_material(body).key for body in scene.bodies}
+    surfaces = {one.surface for one in scene.impacts if one.partner is None}
+    return frozenset(things & {*materials()}), frozenset(surfaces & {*materials()})
+
+
+def without_stuff(facts: Tensor) -> Tensor:
+    """``facts`` (..., FACTS) of which nobody says what things are made of or shaped like."""
+    facts = facts.clone()
+    facts[..., list(STUFF)] = torch.nan
+    return facts
+
+
+def fact_columns(facts: Tensor) -> Tensor:
+    """Columns (..., facts_dim) of rows (..., FACTS)."""
+    parts = []
+    for place, (mean, spread) in _SCALES.items():
+        known = ~facts[..., place].isnan()
+        z = (facts[..., place].clamp(min=1e-6).log() - mean) / spread
+        parts += [torch.where(known, z.clamp(-_Z_LIMIT, _Z_LIMIT), 0.0)[..., None], known[..., None].float()]
+    tables = {CONTACT: torch.eye(len(CONTACTS)), FAMILY: torch.eye(len(families()))}
+    tables |= {MATERIAL: _material_table(), OTHER_MATERIAL: _material_table(), OTHER_FAMILY: tables[FAMILY]}
+    for place, table in tables.items():
+        number = facts[..., place]
+        row = table.to(facts.device)[number.nan_to_num().long()]
+        parts.append(torch.where(number.isnan()[..., None], 0.0, row))
+    return torch.cat(parts, dim=-1)
+
+
+_STUFF_NUMBERS = 3
+
+
+def _material_table() -> Tensor:
+    """(materials, columns): which it is, and logarithms of damping, density and stiffness."""
+    from pavas_core.synthesis.materials import MATERIALS
+
+    found = [MATERIALS[key] for key in materials()]
+    numbers = torch.tensor([[one.loss_factor, one.density_kg_m3, one.youngs_pa] for one in found]).log()
+    return torch.cat([torch.eye(len(found)), (numbers - numbers.mean(dim=0)) / numbers.std(dim=0)], dim=1)
