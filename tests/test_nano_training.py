@@ -356,3 +356,20 @@ def test_an_adapter_learns_on_another_runs_transformer(data, codec, tmp_path, mo
     assert all(torch.equal(best[name], after[name]) for name in before if name.startswith("network."))
     moved = [name for name, value in after.items() if "mixers" in name and name.endswith("up.weight") and value.any()]
     assert moved
+
+
+def test_weights_are_trained_on_in_their_own_codec(tmp_path, capsys) -> None:
+    from pavas_core.cli import main
+
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "best.pt").write_bytes(b"")
+    command = ["train", "nano", "--out", str(tmp_path / "new"), "--start", str(run / "best.pt")]
+    assert main(command) != 0
+    assert "codec.safetensors does not exist" in capsys.readouterr().err
+    assert main([*command, "--base", str(run / "best.pt")]) != 0
+    assert "exclude each other" in capsys.readouterr().err
+    assert main([*command, "--rate", "2"]) != 0
+    assert "--rate is 2" in capsys.readouterr().err
+    assert main(["train", "impacts", "--out", str(tmp_path), "--rate", "0.1"]) != 0
+    assert "--rate belongs to nano" in capsys.readouterr().err

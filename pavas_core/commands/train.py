@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from pavas_core.commands.console import make_folder, print_files, progress
@@ -43,6 +44,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     train.add_argument(
         "--base", type=Path, metavar="FILE", help="best.pt of another run, whose transformer stays as it is"
     )
+    train.add_argument(
+        "--start", type=Path, metavar="FILE", help="best.pt of another run to begin with; all of it is trained on"
+    )
+    train.add_argument("--rate", type=float, metavar="X", help="nano: highest learning rate, 0.0015")
     train.set_defaults(command=_run)
 
 
@@ -65,8 +70,13 @@ def _run(options: argparse.Namespace) -> None:
         least, given = 1 if name == "processes" else 4, getattr(options, name)
         if given is not None and given < least:
             raise PavasError(f"--{name} is {given}: give {least} or more.")
-    if options.base is not None and not options.base.is_file():
-        raise PavasError(f"{options.base} does not exist: give the best.pt of an earlier run.")
+    for path in (options.base, options.start):
+        if path is not None and not path.is_file():
+            raise PavasError(f"{path} does not exist: give the best.pt of an earlier run.")
+    if options.base is not None and options.start is not None:
+        raise PavasError("--base and --start exclude each other: a transformer stays as it is or is trained on.")
+    if options.rate is not None and not 0 < options.rate < 1:
+        raise PavasError(f"--rate is {options.rate:g}: give a number between 0 and 1, such as 0.0015.")
     if options.model == "impacts":
         _train_impacts(options)
         return
@@ -76,6 +86,8 @@ def _run(options: argparse.Namespace) -> None:
     adapter = ablated_config(options.ablate, options.injection) if options.ablate else None
     make_folder(options.out)
     recipe = Recipe(steps=options.steps, batch=options.batch, seed=options.seed)
+    if options.rate is not None:
+        recipe = replace(recipe, learning_rate=options.rate)
     with progress() as runtime:
         written = train_nano(
             options.out,
@@ -86,6 +98,7 @@ def _run(options: argparse.Namespace) -> None:
             processes=options.processes,
             adapter=adapter,
             base=options.base,
+            start_from=options.start,
             runtime=runtime,
         )
     print_files([written])
@@ -113,6 +126,6 @@ def _train_objects(options: argparse.Namespace) -> None:
 
 
 def _refuse_what_is_nanos(options: argparse.Namespace) -> None:
-    for name in ("ablate", "base"):
+    for name in ("ablate", "base", "start", "rate"):
         if getattr(options, name) is not None:
             raise PavasError(f"--{name} belongs to nano: leave it out for {options.model}.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pavas_core.errors import WeightsError
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import NAME, network_config
 from pavas_core.models.phy_adapter import AdapterConfig
@@ -33,36 +35,50 @@ def train_nano(
     processes: int = 1,
     adapter: AdapterConfig | None = None,
     base: Path | None = None,
+    start_from: Path | None = None,
     runtime: Runtime,
 ) -> Path:
     """Make what is missing in ``folder``, train, and write ``pavas-nano-1.safetensors`` there; its path.
 
     A job that was stopped goes on where it was. More ``scenes`` or steps than before continue the same training.
     ``processes`` share every batch; their number changes results by rounding only. With ``base``, the ``best.pt`` of an
-    earlier run, its transformer stays as it is and only the ``adapter`` is trained.
+    earlier run, its transformer stays as it is and only the ``adapter`` is trained; with ``start_from``, likewise,
+    training begins with all that it has. Either is trained on in the codec that lies beside it.
     """
     import torch
 
     _use_threads(threads)
     shards = folder / "data"
     shards.mkdir(parents=True, exist_ok=True)
+    _take_codec(start_from or base, folder)
     codec = fit_codec(folder / "codec.safetensors", runtime)
     make_shards(shards, codec, scenes, runtime)
     held_out_examples(folder / "held-out.pt", codec, JUDGED_SCENES, runtime)
     with (folder / "runs.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"scenes": scenes, "device": device, "processes": processes, **asdict(recipe)}) + "\n")
+        told = {"scenes": scenes, "device": device, "processes": processes, "started_from": start_from is not None}
+        file.write(json.dumps({**told, **asdict(recipe)}) + "\n")
     if processes > 1:
         meeting = folder / "meeting"
         meeting.unlink(missing_ok=True)
-        arguments = (folder, recipe, scenes, device, adapter, base, threads, processes)
+        arguments = (folder, recipe, scenes, device, adapter, base, start_from, threads, processes)
         torch.multiprocessing.spawn(_one_of_many, arguments, nprocs=processes)
         meeting.unlink(missing_ok=True)
     else:
-        _train_in(folder, recipe, scenes, device, adapter, base, runtime)
+        _train_in(folder, recipe, scenes, device, adapter, base, start_from, runtime)
     model = NanoNetwork(adapter)
     model.load_state_dict(torch.load(folder / "best.pt", weights_only=True, map_location="cpu"))
     path = export(model, codec, folder)
     return export(model, codec, folder, -level_bias_db(path, runtime))
+
+
+def _take_codec(earlier: Path | None, folder: Path) -> None:
+    """Copy the codec of an ``earlier`` run, in which its weights speak. Raises WeightsError where it is missing."""
+    own = folder / "codec.safetensors"
+    if earlier is None or own.exists():
+        return
+    if not (theirs := earlier.parent / own.name).exists():
+        raise WeightsError(f"{theirs} does not exist: {earlier.name} must lie beside the codec it was trained with.")
+    shutil.copy(theirs, own)
 
 
 def level_bias_db(weights: Path, runtime: Runtime) -> float:
@@ -97,6 +113,7 @@ def _one_of_many(
     device: str,
     adapter: AdapterConfig | None,
     base: Path | None,
+    start_from: Path | None,
     threads: int,
     processes: int,
 ) -> None:
@@ -104,7 +121,7 @@ def _one_of_many(
 
     _use_threads(threads)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=processes)
-    _train_in(folder, recipe, scenes, device, adapter, base, Runtime())
+    _train_in(folder, recipe, scenes, device, adapter, base, start_from, Runtime())
     dist.destroy_process_group()
 
 
@@ -115,6 +132,7 @@ def _train_in(
     device: str,
     adapter: AdapterConfig | None,
     base: Path | None,
+    start_from: Path | None,
     runtime: Runtime,
 ) -> None:
     """Train on the examples that are in ``folder``."""
@@ -124,7 +142,10 @@ def _train_in(
     rate_hz = codec.config.rate_hz
     data = stack(load_shards(folder / "data", scenes), rate_hz)
     held_out = stack(held_out_examples(folder / "held-out.pt", codec, JUDGED_SCENES, runtime)[:JUDGED_SCENES], rate_hz)
-    train(data, held_out, codec, folder, recipe, adapter=adapter, base=base, device=device, runtime=runtime)
+    train(
+        data, held_out, codec, folder, recipe,
+        adapter=adapter, base=base, start_from=start_from, device=device, runtime=runtime,
+    )  # fmt: skip
 
 
 def export(model: NanoNetwork, codec: NanoCodec, folder: Path, lift_db: float = 0.0) -> Path:
