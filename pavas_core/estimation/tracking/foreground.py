@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,20 +110,20 @@ def median_of_seven(images: list[np.ndarray]) -> np.ndarray:
 
 def _with_neutral_holes(images: list[np.ndarray], valid: list[np.ndarray | None]) -> list[np.ndarray]:
     """Fill what lies outside each picture by black and white in turn, which leaves a median alone."""
+    import cv2
+
     if all(v is None for v in valid):
         return images
-    turn = np.zeros(images[0].shape[:2], bool)
+    turn = np.zeros(images[0].shape[:2], np.uint8)
     out = []
     for image, inside in zip(images, valid, strict=True):
         if inside is None:
             out.append(image)
             continue
-        hole = inside == 0
-        filled = image.copy()
-        filled[hole & turn] = 255
-        filled[hole & ~turn] = 0
-        turn ^= hole
-        out.append(filled)
+        hole = cv2.bitwise_not(inside)
+        white = cv2.bitwise_and(hole, turn)
+        out.append(cv2.bitwise_or(cv2.bitwise_and(image, image, mask=inside), cv2.merge([white, white, white])))
+        turn = cv2.bitwise_xor(turn, hole)
     return out
 
 
@@ -319,10 +320,13 @@ def _round_parts(
         for level in _PART_GRADIENTS:
             calm = (moving & (gradient < level)).astype(np.uint8)
             count, labels, stats, _ = cv2.connectedComponentsWithStats(calm, connectivity=4)
+            wide, tall, sizes = (stats[:, k] for k in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
+            fit = (sizes >= 16) & (sizes < 0.55 * area) & (sizes >= 0.6 * wide * tall)
+            fit &= np.maximum(wide, tall) <= 1.6 * np.minimum(wide, tall)
             for i in range(1, count):
-                x, y, pw, ph, size = (int(v) for v in stats[i])
-                if not 16 <= size < 0.55 * area or max(pw, ph) > 1.6 * min(pw, ph) or size < 0.6 * pw * ph:
+                if not fit[i]:
                     continue
+                x, y, pw, ph = (int(v) for v in stats[i, :4])
                 # The edge itself belongs half to the patch: give back the pixel it took.
                 top, left = max(0, y - 1), max(0, x - 1)
                 patch = (labels[top : y + ph + 1, left : x + pw + 1] == i).astype(np.uint8)
@@ -334,7 +338,7 @@ def _round_parts(
                 if part.roundness < _PART_ROUNDNESS or part.aspect > _PART_ASPECT:
                     continue
                 cx, cy = part.centroid
-                if any(np.hypot(cx - a, cy - b) < 0.3 * np.sqrt(c) for a, b, c in places):
+                if any(math.hypot(cx - a, cy - b) < 0.3 * math.sqrt(c) for a, b, c in places):
                     continue
                 places.append((cx, cy, part.area))
                 x, y = int(cx), int(cy)
@@ -361,10 +365,9 @@ def _regions(
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc), np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    order = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= _MIN_AREA]
-    order.sort(key=lambda i: -stats[i, cv2.CC_STAT_AREA])
+    by_area = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:most]
     out: list[Detection] = []
-    for i in order[:most]:
+    for i in by_area[stats[by_area, cv2.CC_STAT_AREA] >= _MIN_AREA]:
         x, y, w, h, area = (int(v) for v in stats[i])
         region = _filled(labels[y : y + h, x : x + w] == i)
         above = excess[y : y + h, x : x + w]
