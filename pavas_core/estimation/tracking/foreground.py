@@ -333,7 +333,7 @@ def _round_parts(
                 patch = cv2.dilate(patch, np.ones((3, 3), np.uint8)) > 0
                 part = measure(
                     crop[top : y + ph + 1, left : x + pw + 1], difference, fast, region.x0 + left, region.y0 + top,
-                    patch, 0.0, inside, image.shape[:2],
+                    patch, 0.0, inside, image.shape[:2], False, -1,
                 )  # fmt: skip
                 if part.roundness < _PART_ROUNDNESS or part.aspect > _PART_ASPECT:
                     continue
@@ -387,9 +387,7 @@ def _regions(
             solid = _without_light(image, still, x, y, region)
         else:
             solid = [(x, y, region)]
-        for left, top, part in solid:
-            detection = _describe(image, still, difference, fast, left, top, part, inside)
-            out.append(replace(detection, parent=parent))
+        out += [_describe(image, still, difference, fast, *one, inside, parent) for one in solid]
     return out
 
 
@@ -401,7 +399,7 @@ def _filled(region: np.ndarray) -> np.ndarray:
         return region
     outlines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     whole = cv2.drawContours(np.zeros(region.shape, np.uint8), outlines, -1, 1, cv2.FILLED) > 0
-    return whole if region.sum() < whole.sum() and _is_disc(whole) else region
+    return whole if np.count_nonzero(region) < np.count_nonzero(whole) and _is_disc(whole) else region
 
 
 def _without_light(
@@ -447,11 +445,13 @@ def _describe(
     y: int,
     region: np.ndarray,
     inside: np.ndarray | None,
+    parent: int,
 ) -> Detection:
     """Measure one region; its attached shadow is cut off first."""
     import cv2
 
     h, w = region.shape
+    area = np.count_nonzero(region)
     crop, behind = image[y : y + h, x : x + w], still[y : y + h, x : x + w]
     thin = 2 if region.size > 3000 else 1
     shade = _shadow(crop[::thin, ::thin], behind[::thin, ::thin])
@@ -461,11 +461,11 @@ def _describe(
     shade &= region
     if shade.any() and _hidden(image, still, x, y, shade) > _HIDES:
         shade[:] = False
-    shadow = float(shade.sum()) / float(region.sum())
-    if 0.0 < shadow < 0.85 and region.sum() > 30 and not _is_disc(region):
+    shadow = np.count_nonzero(shade) / area
+    if 0.0 < shadow < 0.85 and area > 30 and not _is_disc(region):
         core = cv2.morphologyEx((region & ~shade).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         count, _, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
-        if count > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 0.2 * region.sum():
+        if count > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 0.2 * area:
             body = cv2.morphologyEx(core, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
             region = region & (body > 0)
             rows, cols = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
@@ -475,7 +475,7 @@ def _describe(
             crop = image[y : y + h, x : x + w]
             shadow = 0.0
     lit = _is_lit(image, still, x, y, region)
-    return replace(measure(crop, difference, fast, x, y, region, shadow, inside, image.shape[:2]), lit=lit)
+    return measure(crop, difference, fast, x, y, region, shadow, inside, image.shape[:2], lit, parent)
 
 
 def measure(
@@ -488,22 +488,25 @@ def measure(
     shadow: float,
     inside: np.ndarray | None,
     shape: tuple[int, int],
+    lit: bool,
+    parent: int,
 ) -> Detection:
     """The numbers of one region whose crop starts at ``x, y``."""
     import cv2
 
     h, w = region.shape
-    area = float(region.sum())
-    values = difference[y : y + h, x : x + w][region].astype(np.float32)
+    rows, cols = np.nonzero(region)
+    area = len(rows)
+    values = difference[y : y + h, x : x + w][rows, cols].astype(np.float32)
     # Contrast over its own upper level approximates coverage: motion blur counts with its true share.
     rank = int(0.75 * (len(values) - 1))
     full = max(1.0, float(np.partition(values, rank)[rank]))
     weight = np.minimum(values / full, 1.0)
-    rows, cols = np.nonzero(region)
     total = float(weight.sum())
     cx = float((weight * (cols + 0.5)).sum() / total) + x
     cy = float((weight * (rows + 0.5)).sum() / total) + y
-    colour = crop[region].sum(axis=0, dtype=np.float64) / area
+    colour = crop[rows, cols].sum(axis=0, dtype=np.float64) / area
+    moving = np.count_nonzero(fast[y : y + h, x : x + w] & region) / area
     if inside is None:
         border = x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
     else:
@@ -514,17 +517,18 @@ def measure(
     # Second moments give the ellipse of the same inertia; its area against the region's own tells a disc.
     roundness, aspect = _shape(cols + 0.5 + x - cx, rows + 0.5 + y - cy)
     return Detection(
-        x, y, region, (cx, cy), total, colour, full, float(fast[y : y + h, x : x + w][region].mean()), shadow, border,
-        roundness, aspect,
+        x, y, region, (cx, cy), total, colour, full, moving, shadow, border, roundness, aspect, lit, parent
     )  # fmt: skip
 
 
 def _shape(dx: np.ndarray, dy: np.ndarray) -> tuple[float, float]:
     """Roundness and aspect of the pixels at these offsets from their centre."""
-    sxx, syy, sxy = float((dx * dx).mean()) + 1 / 12, float((dy * dy).mean()) + 1 / 12, float((dx * dy).mean())
+    count = len(dx)
+    sxx, syy, sxy = (float((a * b).sum()) / count for a, b in ((dx, dx), (dy, dy), (dx, dy)))
+    sxx, syy = sxx + 1 / 12, syy + 1 / 12
     half, radius = (sxx + syy) / 2, float(np.hypot((sxx - syy) / 2, sxy))
     major, minor = np.sqrt(half + radius), np.sqrt(max(half - radius, 1e-3))
-    return float(min(1.0, len(dx) / (4.0 * np.pi * major * minor))), float(major / minor)
+    return float(min(1.0, count / (4.0 * np.pi * major * minor))), float(major / minor)
 
 
 def _is_disc(region: np.ndarray) -> bool:
@@ -552,7 +556,8 @@ def _is_light(image: np.ndarray, still: np.ndarray, difference: np.ndarray, x: i
     now = image[y : y + h, x : x + w][region][::3].astype(np.float32)
     ratio = (_brightness(now) + 1.0) / (_brightness(behind) + 1.0)
     off = _largest(np.abs(now - ratio[:, None] * behind))
-    if float((off < 6.0 + 0.06 * _largest(behind)).mean()) < 0.8 or not 0.4 < float(np.median(ratio)) < 2.2:
+    like = np.count_nonzero(off < 6.0 + 0.06 * _largest(behind)) / len(off)
+    if like < 0.8 or not 0.4 < float(np.median(ratio)) < 2.2:
         return False
     if _hidden(image, still, x, y, region) > _HIDES:
         return False
@@ -573,7 +578,7 @@ def _hidden(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.nda
 
     # Outlines are no texture of either.
     inner = cv2.erode(region.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    if inner.sum() < _TEXTURE_PIXELS:
+    if cv2.countNonZero(inner) < _TEXTURE_PIXELS:
         return 0.0
     now, behind = _texture(image, still, x, y, inner > 0)
     detail = float(behind @ behind)
@@ -582,7 +587,7 @@ def _hidden(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.nda
 
 def _is_lit(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.ndarray) -> bool:
     """Whether a small region shows the very texture of the background: it is but brighter or darker than before."""
-    if not _TEXTURE_PIXELS <= region.sum() <= _LIT_PIXELS:
+    if not _TEXTURE_PIXELS <= np.count_nonzero(region) <= _LIT_PIXELS:
         return False
     now, behind = _texture(image, still, x, y, region)
     detail, shown = float(behind @ behind), float(now @ now)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from statistics import median
 
 import numpy as np
@@ -74,6 +76,7 @@ class Trail:
     observations: list[Observation] = field(default_factory=list)
     template: _Template | None = None
     first_template: _Template | None = None
+    _sized: tuple[int, float] = (0, 0.0)
 
     @property
     def last(self) -> Observation:
@@ -81,7 +84,10 @@ class Trail:
 
     def size(self) -> float:
         """Typical area of the recent past, square pixels."""
-        return median(o.area for o in self.observations[-7:])
+        count = len(self.observations)
+        if self._sized[0] != count:
+            self._sized = count, median(o.area for o in self.observations[-7:])
+        return self._sized[1]
 
     def velocity(self) -> np.ndarray:
         """Pixels per frame from the last three sightings, or the flow of a single one."""
@@ -105,15 +111,15 @@ class Trail:
 
 
 def _pace(recent: list[Observation]) -> np.ndarray:
-    """Velocity at the last of up to three sightings in order, pixels per frame."""
+    """Velocity at the last of up to three sightings in order, forwards or backwards in time, pixels per frame."""
     if len(recent) < 2:
         return np.zeros(2)
-    (a, b), t = recent[-2:], recent[-1].frame - recent[-2].frame
+    (a, b), t = recent[-2:], abs(recent[-1].frame - recent[-2].frame)
     new_x, new_y = (b.world[0] - a.world[0]) / t, (b.world[1] - a.world[1]) / t
     if len(recent) == 2:
         return np.array([new_x, new_y])
     # Newest difference plus half the change: the velocity at the last sighting under even acceleration.
-    c, t = recent[0], a.frame - recent[0].frame
+    c, t = recent[0], abs(a.frame - recent[0].frame)
     old_x, old_y = (a.world[0] - c.world[0]) / t, (a.world[1] - c.world[1]) / t
     gain_x, gain_y = min(4.0, max(-4.0, new_x - old_x)), min(4.0, max(-4.0, new_y - old_y))
     return np.array([new_x + 0.4 * gain_x, new_y + 0.4 * gain_y])
@@ -127,6 +133,21 @@ class _Template:
     mask: np.ndarray
     offset: tuple[float, float]
     area: float
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """float32 [h, w], one within the outline."""
+        return self.mask.astype(np.float32)
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """``inside`` for each channel."""
+        return np.repeat(self.inside[..., None], 3, axis=2)
+
+    @cached_property
+    def sought(self) -> np.ndarray:
+        """The patch as float32."""
+        return self.patch.astype(np.float32)
 
 
 class Linker:
@@ -283,7 +304,7 @@ class Linker:
         h, w = mask.shape
         if x < 0 or y < 0 or x + w > change.shape[1] or y + h > change.shape[0]:
             return
-        if float((change[y : y + h, x : x + w][mask] > 0).mean()) < 0.08:
+        if np.count_nonzero(change[y : y + h, x : x + w][mask]) / np.count_nonzero(mask) < 0.08:
             box = (last.box[0] + shift[0], last.box[1] + shift[1], last.box[2] + shift[0], last.box[3] + shift[1])
             place = (float(centroid[0]), float(centroid[1]))
             trail.observations.append(
@@ -301,6 +322,10 @@ class Linker:
         """Follow compact bodies back from where they were first seen alone, through frames ``start`` onwards."""
         covered: dict[int, np.ndarray] = {}
         trails = [t for t in (*self.active, *self.finished) if t.first_template is not None and t.compact()]
+        seen_in: dict[int, list[Observation]] = {}
+        for trail in trails:
+            for o in trail.observations:
+                seen_in.setdefault(o.frame, []).append(o)
         for trail in trails:
             first, template = trail.observations[0], trail.first_template
             assert template is not None
@@ -310,12 +335,11 @@ class Linker:
             seen = trail.observations[:3][::-1]
             for frame in range(first.frame - 1, start - 1, -1):
                 # Time runs backwards here: the newest sighting is the earliest.
-                mirrored = [replace(o, frame=-o.frame) for o in seen[-3:]]
                 gap = seen[-1].frame - frame
                 if frame not in covered:
                     covered[frame] = _covered(detections[frame - start], images[0].shape[:2])
                 found = _search(
-                    template, np.array(seen[-1].world), _pace(mirrored), gap, images[frame - start],
+                    template, np.array(seen[-1].world), _pace(seen[-3:]), gap, images[frame - start],
                     covered[frame], to_world, seen[-1],
                 ) if gap <= 3 else None  # fmt: skip
                 if found is None:
@@ -327,11 +351,13 @@ class Linker:
                 observation = _observation(
                     frame, found, None, to_world, to_frame[frame - start], -1, trail.number, True
                 )
-                if any(_same_place(other, trail, observation) for other in trails):
+                if any(_same_place(other, observation) for other in seen_in.get(frame, ())):
                     break
                 seen.append(observation)
                 added.append(observation)
             trail.observations[:0] = added[::-1]
+            for o in added:
+                seen_in.setdefault(o.frame, []).append(o)
 
     def _follow(
         self, trail: Trail, frame: int, image: np.ndarray, covered: np.ndarray, to_world: np.ndarray
@@ -378,15 +404,10 @@ def _turned(motion: tuple[float, float] | None, to_world: np.ndarray) -> tuple[f
     return float(x), float(y)
 
 
-def _same_place(other: Trail, trail: Trail, observation: Observation) -> bool:
+def _same_place(other: Observation, observation: Observation) -> bool:
     """Whether another trail already has this body in this frame."""
-    if other is trail:
-        return False
-    for o in other.observations:
-        if o.frame == observation.frame:
-            apart = np.hypot(o.world[0] - observation.world[0], o.world[1] - observation.world[1])
-            return bool(apart < 0.5 * np.sqrt(observation.area) and 0.6 < o.area / observation.area < 1.7)
-    return False
+    apart = math.dist(other.world, observation.world)
+    return apart < 0.5 * math.sqrt(observation.area) and 0.6 < other.area / observation.area < 1.7
 
 
 def _learn(trail: Trail, image: np.ndarray, detection: Detection) -> None:
@@ -429,14 +450,13 @@ def _search(
     if x1 - x0 < w + 2 or y1 - y0 < h + 2:
         return None
     area = image[y0:y1, x0:x1]
-    changed = covered[y0:y1, x0:x1].astype(np.float32)
-    if not changed.any():
+    if not covered[y0:y1, x0:x1].any():
         return None
-    inside = template.mask.astype(np.float32)
-    weight = np.repeat(inside[..., None], 3, axis=2)
-    score = cv2.matchTemplate(area.astype(np.float32), template.patch.astype(np.float32), cv2.TM_SQDIFF, mask=weight)
-    score = np.sqrt(np.maximum(score, 0.0) / (3.0 * float(inside.sum())))
-    share = cv2.matchTemplate(changed, inside, cv2.TM_CCORR) / float(inside.sum())
+    changed = covered[y0:y1, x0:x1].astype(np.float32)
+    score = cv2.matchTemplate(area.astype(np.float32), template.sought, cv2.TM_SQDIFF, mask=template.weight)
+    pixels = int(np.count_nonzero(template.mask))
+    score = np.sqrt(np.maximum(score, 0.0) / (3.0 * pixels))
+    share = cv2.matchTemplate(changed, template.inside, cv2.TM_CCORR) / pixels
     score[share < 0.5] = 1e3
     _, _, (col, row), _ = cv2.minMaxLoc(score)
     if score[row, col] > _TEMPLATE_ERROR:
@@ -476,7 +496,7 @@ def _mask_in_frame(detection: Detection, to_frame: np.ndarray) -> tuple[int, int
     """The mask moved from canvas to frame pixels: corner column and row, and the crop."""
     h, w = detection.mask.shape
     linear, shift = to_frame[:, :2], to_frame[:, 2]
-    if np.abs(linear - np.eye(2)).max() < 2e-3:
+    if np.abs(linear - camera.IDENTITY[:, :2]).max() < 2e-3:
         place = camera.apply(to_frame, np.array([detection.x0, detection.y0], float))
         return round(place[0]), round(place[1]), detection.mask
     import cv2

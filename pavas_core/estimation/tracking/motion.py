@@ -135,6 +135,7 @@ def analyse(clip: Clip, runtime: Runtime) -> Analysis:
     patches: list[Patch] = []
     offset = 0  # frame number of shown[0]
     start = 0  # first frame not yet analysed
+    end = 0  # end of the window that begins there, as far as it is known
 
     def step(linked: int) -> None:
         runtime.step("Finding motion", min(len(times) + linked, 2 * expected), 2 * expected)
@@ -144,7 +145,7 @@ def analyse(clip: Clip, runtime: Runtime) -> Analysis:
         shown.append(_prepare(frame.image, follower))
         times.append(frame.time_s)
         poses.append(shown[-1].pose)
-        end = _window_end(shown, start - offset) + offset
+        end = _window_end(shown, start - offset, max(start, end) - offset) + offset
         if end - start < len(times) - start - after:
             _process(shown, start - offset, end - offset, offset, frame_rate, times, linker, patches, runtime, step)
             start = end
@@ -153,7 +154,7 @@ def analyse(clip: Clip, runtime: Runtime) -> Analysis:
     if len(times) < 2:
         raise MediaError("The clip shows fewer than two frames, so nothing can move; choose a longer part of it.")
     while start < len(times):
-        end = _window_end(shown, start - offset) + offset
+        end = _window_end(shown, start - offset, start - offset) + offset
         _process(shown, start - offset, end - offset, offset, frame_rate, times, linker, patches, runtime, step)
         start = end
     runtime.step("Finding motion", 2 * expected, 2 * expected)
@@ -168,12 +169,12 @@ def _prepare(image: np.ndarray, follower: camera.CameraTracker) -> _Shown:
     return _Shown(smooth, follower.step(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
 
 
-def _window_end(shown: list[_Shown], start: int) -> int:
-    """End of the run of frames from ``start`` that can share one canvas."""
+def _window_end(shown: list[_Shown], start: int, known: int) -> int:
+    """End of the run of frames from ``start`` that can share one canvas; those before ``known`` can."""
     height, width = shown[0].image.shape[:2]
     centre = np.array([width / 2, height / 2])
     home = camera.invert(shown[start].pose)
-    for i in range(start, min(len(shown), start + _WINDOW_FRAMES)):
+    for i in range(known, min(len(shown), start + _WINDOW_FRAMES)):
         relative = camera.compose(home, shown[i].pose)
         shift = np.abs(camera.apply(relative, centre) - centre) / [width, height]
         if shift.max() > _WINDOW_SHIFT or not 0.85 < np.hypot(relative[0, 0], relative[1, 0]) < 1.18:
