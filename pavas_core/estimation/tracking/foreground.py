@@ -123,7 +123,7 @@ def _with_neutral_holes(images: list[np.ndarray], valid: list[np.ndarray | None]
         hole = cv2.bitwise_not(inside)
         white = cv2.bitwise_and(hole, turn)
         out.append(cv2.bitwise_or(cv2.bitwise_and(image, image, mask=inside), cv2.merge([white, white, white])))
-        turn = cv2.bitwise_xor(turn, hole)
+        turn = np.asarray(cv2.bitwise_xor(turn, hole), np.uint8)
     return out
 
 
@@ -188,6 +188,8 @@ def _clean_plate(canvas: Canvas, image: np.ndarray) -> np.ndarray:
             cols = slice(max(0, x - 3), x + w + 3)
             mask = (labels[rows, cols] == i).astype(np.uint8)
             outline = cv2.dilate(mask, ring) != cv2.erode(mask, ring, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+            if not outline.any():
+                continue
             edge_then = cv2.morphologyEx(then[rows, cols], cv2.MORPH_GRADIENT, ring).max(axis=2)[outline]
             edge_plate = cv2.morphologyEx(plate[rows, cols], cv2.MORPH_GRADIENT, ring).max(axis=2)[outline]
             if float(edge_then.mean()) < 0.8 * float(edge_plate.mean()):
@@ -251,6 +253,8 @@ def _match_light(
     gain = np.ones(4)
     for channel in range(3):
         bright = (b[:, channel] > 24) & (b[:, channel] < 245) & (a[:, channel] < 250)
+        if backwards:
+            bright &= a[:, channel] > 0  # black can be made no brighter, and may be what fills a hole
         if bright.sum() > 50:
             gain[channel] = float(np.median(a[bright, channel] / b[bright, channel]))
     if np.abs(gain[:3] - 1.0).max() < 0.008:
@@ -364,7 +368,7 @@ def _regions(
     mask = (excess > 0).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc), np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     by_area = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:most]
     out: list[Detection] = []
     for i in by_area[stats[by_area, cv2.CC_STAT_AREA] >= _MIN_AREA]:
@@ -461,7 +465,7 @@ def _describe(
     shade &= region
     if shade.any() and _hidden(image, still, x, y, shade) > _HIDES:
         shade[:] = False
-    shadow = np.count_nonzero(shade) / area
+    shadow = float(np.count_nonzero(shade) / area)
     if 0.0 < shadow < 0.85 and area > 30 and not _is_disc(region):
         core = cv2.morphologyEx((region & ~shade).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         count, _, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
@@ -506,7 +510,7 @@ def measure(
     cx = float((weight * (cols + 0.5)).sum() / total) + x
     cy = float((weight * (rows + 0.5)).sum() / total) + y
     colour = crop[rows, cols].sum(axis=0, dtype=np.float64) / area
-    moving = np.count_nonzero(fast[y : y + h, x : x + w] & region) / area
+    moving = float(np.count_nonzero(fast[y : y + h, x : x + w] & region) / area)
     if inside is None:
         border = x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
     else:
