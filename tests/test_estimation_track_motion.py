@@ -44,6 +44,12 @@ def flight(times: np.ndarray) -> np.ndarray:
 
 def thrown(sway: float = 0.0, frames: int = 40, radius: float = 7.0) -> tuple[Clip, np.ndarray]:
     """A ball in flight before a wall, the camera swaying by ``sway`` pixels; its truth [frames, 2]."""
+    pictures, truth = thrown_pictures(sway, frames, radius)
+    return clip_from_frames(pictures, RATE), truth
+
+
+def thrown_pictures(sway: float, frames: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [frames, H, W, 3], and the ball's centres."""
     rng = np.random.default_rng(5)
     wall = texture(1, WIDTH + 80, HEIGHT + 80)
     pictures, truth = [], []
@@ -57,7 +63,7 @@ def thrown(sway: float = 0.0, frames: int = 40, radius: float = 7.0) -> tuple[Cl
         paint_ball(image, exposure, radius, (240, 235, 225))
         pictures.append(noisy(image, rng))
         truth.append(flight(np.array([t]))[0] + [dx, dy])
-    return clip_from_frames(np.array(pictures), RATE), np.array(truth)
+    return np.array(pictures), np.array(truth)
 
 
 def only(tracks: TrackSet | None):
@@ -204,6 +210,27 @@ def test_tracks_that_came_with_the_objects_are_reused() -> None:
     found = detect_motion(clip)
     tracks = track_motion(clip, found)
     assert tracks.tracks[0] is found.tracks.tracks[0]  # type: ignore[union-attr]
+
+
+def test_nothing_is_followed_over_a_cut() -> None:
+    pictures, truth = thrown_pictures(0.0, 40, 7.0)
+    turned = 255 - pictures[:, ::-1, ::-1]
+    tracks = detect_motion(clip_from_frames(np.concatenate([pictures, turned]), RATE)).tracks
+    assert tracks is not None
+    first, second = tracks.tracks
+    assert not first.visible[40:].any()
+    assert not second.visible[:40].any()
+    assert first.visible.sum() > 30
+    assert second.visible.sum() > 30
+    assert np.median(error_px(first, np.concatenate([truth, truth]))) < 1.0
+    there = np.array([WIDTH - 1, HEIGHT - 1]) - truth
+    assert np.median(error_px(second, np.concatenate([there, there]))) < 1.0
+
+
+def test_a_cut_to_a_single_picture_is_no_trouble() -> None:
+    pictures, _ = thrown_pictures(0.0, 30, 7.0)
+    tracks = detect_motion(clip_from_frames(np.concatenate([pictures, 255 - pictures[:1]]), RATE)).tracks
+    assert not only(tracks).visible[30:].any()
 
 
 def test_cancelling_stops_within_a_frame() -> None:

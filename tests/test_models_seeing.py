@@ -221,3 +221,7 @@ def test_cuts_are_found_and_motion_and_flashes_are_none():
     assert find_cuts(smooth, runtime=RUNTIME) == ()
     assert find_cuts(clip_from_frames(flash, 20), runtime=RUNTIME) == ()
     assert len(find_cuts(clip, runtime=RUNTIME)) <= 1
+    jerky = [np.roll(scenes[0], 30 * (index // 4), axis=1) for index in range(24)]
+    assert find_cuts(clip_from_frames(np.stack(jerky), 20), runtime=RUNTIME) == (), "each picture shown four times"
+    slides = np.stack([*[scenes[0]] * 10, *[scenes[1]] * 10])
+    assert find_cuts(clip_from_frames(slides, 20), runtime=RUNTIME) == (0.5,), "nothing moves but the cut"

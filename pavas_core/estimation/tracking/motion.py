@@ -7,8 +7,9 @@ is bounded by a window of a few seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ from pavas_core.physics.types import MASK_LONG_SIDE, MovingObject, ObjectSet, Pa
 from pavas_core.runtime import Runtime
 
 if TYPE_CHECKING:
-    from pavas_core.video.clip import Clip
+    from pavas_core.video.clip import Clip, Frame
 
 MAX_RATE = 60.0
 _WINDOW_FRAMES = 240
@@ -53,6 +54,8 @@ class Analysis:
     width: int
     height: int
     patches: list[Patch]
+    cuts: tuple[int, ...] = ()
+    """First frame of every shot but the first."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,9 @@ def detect_motion(clip: Clip, *, max_objects: int = 8, runtime: Runtime | None =
     """Find what moves in a clip, apart from the camera, shadows, flicker and things waving in place.
 
     Returns at most ``max_objects`` objects in order of appearance, with their tracks on ``ObjectSet.tracks``. Ids are
-    ``ball-1`` for round compact bodies and ``object-1`` for others. An empty set means that nothing moves. Pixels are
-    addressed by their centres: the first is (0, 0); boxes are edges, so they span 0 to width.
+    ``ball-1`` for round compact bodies and ``object-1`` for others. An empty set means that nothing moves. Nothing is
+    followed over a hard cut: every shot has objects of its own. Pixels are addressed by their centres: the first is
+    (0, 0); boxes are edges, so they span 0 to width.
 
     Raises MediaError when the clip has fewer than two frames.
     """
@@ -78,8 +82,12 @@ def detect_motion(clip: Clip, *, max_objects: int = 8, runtime: Runtime | None =
 def _objects(analysis: Analysis, clip: Clip, max_objects: int) -> ObjectSet:
     """The trails that really move, named and with their tracks."""
     frame_rate = _rate(analysis.times_s)
-    bodies = selection.select(analysis.trails, frame_rate, max_objects)
-    bodies = judging.judged(bodies, analysis.width, frame_rate, len(analysis.times_s))
+    bodies: list[Body] = []
+    for start, end in pairwise((0, *analysis.cuts, len(analysis.times_s))):
+        trails = [t for t in analysis.trails if start <= t.observations[0].frame < end]
+        of_shot = selection.select(trails, frame_rate, max_objects)
+        bodies += judging.judged(of_shot, analysis.width, frame_rate, end - start)
+    bodies = sorted(sorted(bodies, key=lambda b: -b.weight())[:max_objects], key=lambda b: b.first.frame)
     names = ["ball" if b.round else "object" for b in bodies]
     counts: dict[str, int] = {}
     objects, tracks = [], []
@@ -123,43 +131,153 @@ def track_motion(clip: Clip, objects: ObjectSet, *, runtime: Runtime | None = No
 def analyse(clip: Clip, runtime: Runtime) -> Analysis:
     """One pass over the clip in windows; each is decoded once."""
     from pavas_core.video.clip import iter_frames
+    from pavas_core.video.cuts import with_cuts
 
-    expected = max(1, round(clip.duration_s * min(clip.frame_rate or MAX_RATE, MAX_RATE)))
     rate = MAX_RATE if clip.frame_rate > 1.02 * MAX_RATE else None
-    frame_rate = min(clip.frame_rate or 30.0, MAX_RATE)
-    after = max(4, round(_AFTER_S * frame_rate))
-    follower, linker = camera.CameraTracker(), Linker(frame_rate)
-    shown: list[_Shown] = []
-    times: list[float] = []
-    poses: list[np.ndarray] = []
-    patches: list[Patch] = []
-    offset = 0  # frame number of shown[0]
-    start = 0  # first frame not yet analysed
-    end = 0  # end of the window that begins there, as far as it is known
-
-    def step(linked: int) -> None:
-        runtime.step("Finding motion", min(len(times) + linked, 2 * expected), 2 * expected)
-
-    for frame in ahead(iter_frames(clip, rate=rate, long_side=MASK_LONG_SIDE)):
-        step(start)
-        shown.append(_prepare(frame.image, follower))
-        times.append(frame.time_s)
-        poses.append(shown[-1].pose)
-        end = _window_end(shown, start - offset, max(start, end) - offset) + offset
-        if end - start < len(times) - start - after:
-            _process(shown, start - offset, end - offset, offset, frame_rate, times, linker, patches, runtime, step)
-            start = end
-            drop = max(0, start - _BEFORE_FRAMES - offset)
-            shown, offset = shown[drop:], offset + drop
-    if len(times) < 2:
+    film = _Film(clip, runtime)
+    cuts = []
+    for frame, is_first in ahead(with_cuts(iter_frames(clip, rate=rate, long_side=MASK_LONG_SIDE))):
+        if is_first:
+            cuts.append(len(film.times))
+            film.end_shot()
+        film.take(frame)
+    if len(film.times) < 2:
         raise MediaError("The clip shows fewer than two frames, so nothing can move; choose a longer part of it.")
-    while start < len(times):
-        end = _window_end(shown, start - offset, start - offset) + offset
-        _process(shown, start - offset, end - offset, offset, frame_rate, times, linker, patches, runtime, step)
-        start = end
-    runtime.step("Finding motion", 2 * expected, 2 * expected)
-    height, width = shown[0].image.shape[:2]
-    return Analysis(np.array(times), np.array(poses), linker.finish(), width, height, patches)
+    film.end_shot()
+    film.step(len(film.times))
+    width, height = film.size
+    trails = film.linker.finished
+    return Analysis(np.array(film.times), np.array(film.poses), trails, width, height, film.patches, tuple(cuts))
+
+
+class _Film:
+    """Takes frame after frame and links them, a window at a time; a window never holds frames of two shots."""
+
+    def __init__(self, clip: Clip, runtime: Runtime) -> None:
+        self.times: list[float] = []
+        self.poses: list[np.ndarray] = []
+        self.patches: list[Patch] = []
+        self.size = (0, 0)
+        self._runtime = runtime
+        self._frame_rate = min(clip.frame_rate or 30.0, MAX_RATE)
+        self._expected = max(1, round(clip.duration_s * self._frame_rate))
+        self._after = max(4, round(_AFTER_S * self._frame_rate))
+        self.linker = Linker(self._frame_rate)
+        self._follower = camera.CameraTracker()
+        self._shown: list[_Shown] = []
+        self._offset = 0  # frame number of shown[0]
+        self._start = 0  # first frame not yet linked
+        self._end = 0  # end of the window that begins there, as far as it is known
+
+    def step(self, linked: int) -> None:
+        """Report how many frames are linked."""
+        most = 2 * self._expected
+        self._runtime.step("Finding motion", min(len(self.times) + linked, most), most)
+
+    def take(self, frame: Frame) -> None:
+        """The next frame of the shot."""
+        self.step(self._start)
+        self._shown.append(_prepare(frame.image, self._follower))
+        self.times.append(frame.time_s)
+        self.poses.append(self._shown[-1].pose)
+        self.size = frame.image.shape[1], frame.image.shape[0]
+        self._find_end()
+        if self._end - self._start < len(self.times) - self._start - self._after:
+            self._link()
+            drop = max(0, self._start - _BEFORE_FRAMES - self._offset)
+            self._shown, self._offset = self._shown[drop:], self._offset + drop
+
+    def end_shot(self) -> None:
+        """Link what is left; the next frame has nothing to do with those before."""
+        while self._start < len(self.times):
+            self._find_end()
+            self._link()
+        self.linker.finish()
+        self._follower = camera.CameraTracker()
+        self._shown, self._offset = [], self._start
+
+    def _find_end(self) -> None:
+        known = max(self._start, self._end) - self._offset
+        self._end = _window_end(self._shown, self._start - self._offset, known) + self._offset
+
+    def _link(self) -> None:
+        """Find and link the regions of the window's frames; their neighbours help to see the background."""
+        import cv2
+
+        shown, offset = self._shown, self._offset
+        start, end = self._start - offset, self._end - offset
+        height, width = shown[0].image.shape[:2]
+        reference = camera.invert(shown[start].pose)
+        centre = np.array([width / 2, height / 2])
+
+        def near(i: int) -> bool:
+            moved = camera.apply(camera.compose(reference, shown[i].pose), centre) - centre
+            return bool((np.abs(moved) / [width, height]).max() < _WINDOW_SHIFT + 0.1)
+
+        first, last = start, end
+        roaming = end - start < min(_WINDOW_FRAMES, len(shown) - start)
+        while first > max(0, start - (self._after if roaming else _BEFORE_FRAMES)) and near(first - 1):
+            first -= 1
+        while last < min(len(shown), end + self._after) and near(last):
+            last += 1
+        relative = [camera.compose(reference, shown[i].pose) for i in range(first, last)]
+        corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
+        places = np.array([camera.apply(r, corners) for r in relative])
+        moving = bool(np.abs(places - corners).max() > _STILL_PX)
+        if moving:
+            low = np.floor(places.min((0, 1))).astype(int)
+            size = np.ceil(places.max((0, 1))).astype(int) - low
+            shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]]])
+            to_canvas = [camera.compose(shift, r) for r in relative]
+            images, valid = list[np.ndarray](), list[np.ndarray | None]()
+            for i, affine in enumerate(to_canvas):
+                self._runtime.check_cancelled()
+                warp = affine.copy()
+                warp[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5
+                shape = (int(size[0]), int(size[1]))
+                images.append(cv2.warpAffine(shown[first + i].image, warp, shape, flags=cv2.INTER_LINEAR))
+                full = np.full((height, width), 255, np.uint8)
+                valid.append(cv2.warpAffine(full, warp, shape, flags=cv2.INTER_NEAREST))
+        else:
+            shift = camera.IDENTITY
+            to_canvas = [camera.IDENTITY] * len(relative)
+            images, valid = [shown[i].image for i in range(first, last)], [None] * (last - first)
+        canvas = Canvas(images, valid, self._frame_rate, moving)
+        background = watched(lambda: long_background(canvas), self._runtime.check_cancelled)
+        flow, stops = FlowField(), StopFinder(width)
+        to_world = camera.compose(shown[start].pose, camera.invert(shift))
+
+        def follow(i: int) -> list[Patch]:
+            flow.step(images[i])
+            return stops.step(offset + first + i, self.times[offset + first + i], flow, camera.invert(to_canvas[i]))
+
+        for i in range(max(0, start - first - 2), start - first):
+            follow(i)
+        seen = []
+
+        def described() -> Iterator[tuple[list[Detection], np.ndarray | None]]:
+            recent = None
+            for i in range(start - first, end - first):
+                if recent is None or i % 2 == 0:
+                    recent = short_background(canvas, i)
+                regions = find_regions(canvas, i, background, recent)
+                yield regions, frame_change(canvas, i, background) if i > 0 else None
+
+        for i, (regions, changed) in enumerate(ahead(described()), start=start - first):
+            self.step(offset + first + i)
+            self.patches += follow(i)
+            self.linker.step(
+                offset + first + i, images[i], changed, regions, flow, to_world, camera.invert(to_canvas[i])
+            )
+            seen.append(regions)
+        to_frame = [camera.invert(a) for a in to_canvas[start - first : end - first]]
+        watched(
+            lambda: self.linker.extend_back(
+                images[start - first : end - first], seen, offset + start, to_world, to_frame
+            ),
+            self._runtime.check_cancelled,
+        )
+        self._start = self._end
 
 
 def _prepare(image: np.ndarray, follower: camera.CameraTracker) -> _Shown:
@@ -180,94 +298,6 @@ def _window_end(shown: list[_Shown], start: int, known: int) -> int:
         if shift.max() > _WINDOW_SHIFT or not 0.85 < np.hypot(relative[0, 0], relative[1, 0]) < 1.18:
             return max(i, start + 1)
     return min(len(shown), start + _WINDOW_FRAMES)
-
-
-def _process(
-    shown: list[_Shown],
-    start: int,
-    end: int,
-    offset: int,
-    frame_rate: float,
-    times: list[float],
-    linker: Linker,
-    patches: list[Patch],
-    runtime: Runtime,
-    step: Callable[[int], None],
-) -> None:
-    """Find and link the regions of frames ``start`` to ``end``; their neighbours help to see the background.
-
-    What stops between them joins ``patches``. ``step`` is told how many frames of the clip are linked.
-    """
-    import cv2
-
-    height, width = shown[0].image.shape[:2]
-    reference = camera.invert(shown[start].pose)
-    centre = np.array([width / 2, height / 2])
-    after = max(4, round(_AFTER_S * frame_rate))
-
-    def near(i: int) -> bool:
-        moved = camera.apply(camera.compose(reference, shown[i].pose), centre) - centre
-        return bool((np.abs(moved) / [width, height]).max() < _WINDOW_SHIFT + 0.1)
-
-    first, last = start, end
-    roaming = end - start < min(_WINDOW_FRAMES, len(shown) - start)
-    while first > max(0, start - (after if roaming else _BEFORE_FRAMES)) and near(first - 1):
-        first -= 1
-    while last < min(len(shown), end + after) and near(last):
-        last += 1
-    relative = [camera.compose(reference, shown[i].pose) for i in range(first, last)]
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
-    places = np.array([camera.apply(r, corners) for r in relative])
-    moving = bool(np.abs(places - corners).max() > _STILL_PX)
-    if moving:
-        low = np.floor(places.min((0, 1))).astype(int)
-        size = np.ceil(places.max((0, 1))).astype(int) - low
-        shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]]])
-        to_canvas = [camera.compose(shift, r) for r in relative]
-        images, valid = list[np.ndarray](), list[np.ndarray | None]()
-        for i, affine in enumerate(to_canvas):
-            runtime.check_cancelled()
-            warp = affine.copy()
-            warp[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5
-            shape = (int(size[0]), int(size[1]))
-            images.append(cv2.warpAffine(shown[first + i].image, warp, shape, flags=cv2.INTER_LINEAR))
-            full = np.full((height, width), 255, np.uint8)
-            valid.append(cv2.warpAffine(full, warp, shape, flags=cv2.INTER_NEAREST))
-    else:
-        shift = camera.IDENTITY
-        to_canvas = [camera.IDENTITY] * len(relative)
-        images, valid = [shown[i].image for i in range(first, last)], [None] * (last - first)
-    canvas = Canvas(images, valid, frame_rate, moving)
-    background = watched(lambda: long_background(canvas), runtime.check_cancelled)
-    flow, stops = FlowField(), StopFinder(width)
-    to_world = camera.compose(shown[start].pose, camera.invert(shift))
-
-    def follow(i: int) -> list[Patch]:
-        flow.step(images[i])
-        return stops.step(offset + first + i, times[offset + first + i], flow, camera.invert(to_canvas[i]))
-
-    for i in range(max(0, start - first - 2), start - first):
-        follow(i)
-    seen = []
-
-    def described() -> Iterator[tuple[list[Detection], np.ndarray | None]]:
-        recent = None
-        for i in range(start - first, end - first):
-            if recent is None or i % 2 == 0:
-                recent = short_background(canvas, i)
-            regions = find_regions(canvas, i, background, recent)
-            yield regions, frame_change(canvas, i, background) if i > 0 else None
-
-    for i, (regions, changed) in enumerate(ahead(described()), start=start - first):
-        step(offset + first + i)
-        patches += follow(i)
-        linker.step(offset + first + i, images[i], changed, regions, flow, to_world, camera.invert(to_canvas[i]))
-        seen.append(regions)
-    to_frame = [camera.invert(a) for a in to_canvas[start - first : end - first]]
-    watched(
-        lambda: linker.extend_back(images[start - first : end - first], seen, offset + start, to_world, to_frame),
-        runtime.check_cancelled,
-    )
 
 
 def _rate(times_s: np.ndarray) -> float:
