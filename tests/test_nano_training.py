@@ -12,14 +12,14 @@ import torch
 from pavas_core.errors import WeightsError
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import ABLATIONS, ablated_config, adapter_config
-from pavas_core.models.nano_facts import fact_columns, without_stuff
+from pavas_core.models.nano_facts import FACTS, fact_columns, without_stuff
 from pavas_core.models.nano_text import text_tokens
 from pavas_core.models.nano_visual import look, see
 from pavas_core.models.phy_adapter import PhysicsInputs
 from pavas_core.physics.types import Track, TrackSet
 from pavas_core.runtime import Runtime
 from pavas_core.training import loop
-from pavas_core.training.batches import Examples, batch, draw, stack, whole
+from pavas_core.training.batches import RINGING, Examples, batch, draw, stack, whole
 from pavas_core.training.examples import example, through_tracker, training_clip, true_sound
 from pavas_core.training.faults import with_faults
 from pavas_core.training.loop import (
@@ -193,6 +193,28 @@ def test_rare_kinds_of_scenes_are_drawn_more_often(examples: list[dict]) -> None
     scene, _ = draw(rows, 4000, np.random.default_rng(0))
     share = np.bincount(scene) / len(scene)
     assert share[0] > 2 * share[2:].mean() > 3 * share[1] > 0
+
+
+def test_sounds_that_ring_on_are_drawn_more_often(examples: list[dict]) -> None:
+    """One variant of one scene is as loud half a second after its only impact as it was at once."""
+    quiet, hit = torch.zeros_like(examples[0]["variants"][0]["latent"]), torch.tensor([1.0])
+    quiet[:, 0] = -7.0
+    struck = quiet.clone()
+    struck[31:34, 0] = 60.0
+    ringing = struck.clone()
+    ringing[34:60, 0] = 60.0
+    changed = {"impact_s": hit, "impulse_ns": hit, "facts": torch.zeros(1, FACTS)}
+
+    def scene(rings: bool) -> dict:
+        latents = [ringing if rings and number == 2 else struck for number in range(6)]
+        rows = zip(examples[0]["variants"], latents, strict=True)
+        return {**examples[0], "variants": [{**variant, **changed, "latent": latent} for variant, latent in rows]}
+
+    rows = stack([scene(number == 4) for number in range(12)], 31.25)
+    assert np.argwhere(rows.often > rows.often.min()).tolist() == [[4, 2]]
+    assert rows.often[4, 2] == pytest.approx((1 + RINGING) * rows.often[0, 0])
+    scenes, _ = draw(rows, 4000, np.random.default_rng(0))
+    assert (scenes == 4).mean() > 2 * (scenes == 5).mean()
 
 
 def test_training_begins_with_the_weights_of_another_run(data, codec, tmp_path, monkeypatch) -> None:

@@ -49,6 +49,11 @@ MIRRORED = 0.5
 OFTEN = {"collide": 2.5, **dict.fromkeys(QUIET, 0.5)}
 """How often scenes of a kind are drawn, others 1: collisions are rare, and there is little to learn where nothing hits
 anything."""
+RINGING = 8.0
+"""How much more often sounds are drawn in which something rings on: few do."""
+RINGS_TOKENS, RINGS_AFTER, RINGS_OVER = 5, 9, 0.4
+"""Something rings where so many tokens, so many after the last impact, stand so many standard deviations over the room
+in the channel that carries loudness."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Examples:
     edited: np.ndarray
     restuffed: np.ndarray
     often: np.ndarray
-    """(n,), sum 1: how often each scene is drawn."""
+    """(n, V), sum 1: how often each sound is drawn."""
 
     def __len__(self) -> int:
         return len(self.sync)
@@ -115,13 +120,16 @@ def stack(examples: Sequence[dict[str, Any]], rate_hz: float) -> Examples:
             impulse[index, number, :hits] = variant["impulse_ns"][:hits]
             facts[index, number, :hits] = variant["facts"][:hits]
     every = [one["variants"] for one in examples]
-    often = np.array([OFTEN.get(one["kind"], 1.0) for one in examples])
+    latent = torch.stack([torch.stack([variant["latent"] for variant in row]) for row in every])
+    often = np.array([[OFTEN.get(one["kind"], 1.0)] for one in examples]) * (
+        1 + RINGING * _rings(latent, token, impulse)
+    )
     return Examples(
         torch.stack([one["sync"] for one in examples]),
         torch.stack([one["clip"] for one in examples]),
         objects,
         present,
-        torch.stack([torch.stack([variant["latent"] for variant in row]) for row in every]),
+        latent,
         mass,
         speed,
         token,
@@ -135,13 +143,25 @@ def stack(examples: Sequence[dict[str, Any]], rate_hz: float) -> Examples:
     )
 
 
+def _rings(latent: Tensor, impact_token: Tensor, impulse_ns: Tensor) -> np.ndarray:
+    """bool (n, V): whether something still sounds long after an impact."""
+    loudness = latent[..., 0].float()
+    over = (loudness - loudness.median()) / loudness.std()
+    over = over * over.mean().sign()  # most tokens are room tone, and impacts are louder
+    told = impact_token.masked_fill(impulse_ns.isnan(), torch.inf)
+    token = torch.arange(latent.shape[2]) + 0.5
+    # one scene at a time: all of them would be gigabytes
+    last = torch.stack([(token - one[..., None]).where(token > one[..., None], torch.inf).amin(dim=1) for one in told])
+    on = (over > RINGS_OVER) & (last > RINGS_AFTER) & last.isfinite()
+    return (on.sum(dim=2) >= RINGS_TOKENS).numpy()
+
+
 def draw(data: Examples, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Scene and variant of every item; the first half are pairs of one scene."""
     pairs = int(size * PAIR_SHARE) // 2
-    scene = rng.choice(len(data), size=size - pairs, p=data.often)
-    scene = np.concatenate([np.repeat(scene[:pairs], 2), scene[pairs:]])
     variants = data.latent.shape[1]
-    variant = rng.integers(variants, size=size)
+    scene, variant = np.divmod(rng.choice(data.often.size, size=size - pairs, p=data.often.ravel()), variants)
+    scene, variant = (np.concatenate([np.repeat(one[:pairs], 2), one[pairs:]]) for one in (scene, variant))
     variant[1 : 2 * pairs : 2] = (variant[: 2 * pairs : 2] + rng.integers(1, variants, size=pairs)) % variants
     # what is told by the pictures alone must be the pictures' own physics: enough of it
     variant[2 * pairs :][rng.random(size - 2 * pairs) < 0.35] = 0
