@@ -1,10 +1,9 @@
 """Breaks of velocity from two sources: what the fits have found, and where the scorer says that a track was hit.
 
 The scorer knows contacts that no fit can show: of outlines that melt into what they meet, in a few blurred frames. Fits
-know the speeds. Arms and bodies that reach out of the picture move as no simulated scene does: there the fits decide,
-and the scorer adds what flow too has seen stop at once. What only the scorer hears of things that move in their place,
-as people and animals do, is believed if flow has seen something stop. And a free flight that ends at once counts for
-something, whatever the scorer hears.
+know the speeds. Arms and bodies that reach out of the picture move as no simulated scene does: there the fits decide.
+A free flight that ends at once counts for something, whatever the scorer hears. And of all that may be held, worn or
+alive, every break is weighed once more with all that is measured of its moment (``moments``).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pavas_core.estimation.planar.arrests import confirmed, denied
+from pavas_core.estimation.planar.moments import Moments, find_moments, likelihood, seen_to_stop
 from pavas_core.estimation.planar.scorer import Peak, find_peaks
 from pavas_core.estimation.planar.signals import Mark
 from pavas_core.physics.types import Break, Track, TrackSet, Velocity
@@ -34,12 +33,19 @@ _ALONE = 0.6
 """How far the scorer is believed where nothing flies and no fit shows a break."""
 _WORTH_A_BREAK = 0.3
 """What only the scorer hears and is less sure of than this is no break: nothing confirms it."""
-_IN_PLACE = 0.5
-"""Of a box's diagonal: what flies or rolls goes further than its own size, and need not stop where it bounces."""
-_APART_S = 0.1
-_APART_FRAMES = 1.5
-_AGREED = 0.6
-"""Confidence in what the scorer hears faintly and flow sees stop."""
+_NEAR_S = 0.07
+_NEAR_FRAMES = 0.8
+_CROWDED_S = 0.2
+"""A tool that has struck rings, rebounds or is lifted; nothing but a break of its own says that it strikes again."""
+_DOUBTED = 0.4
+"""Likelihood of a moment below which whatever else says that it is a blow is not believed."""
+_SPEAKS_FOR = 0.6
+"""Likelihood from which on a moment at which something is seen to stop is a blow, whatever else says."""
+_COUNTS = 0.5
+"""Confidence of a break that is a contact by itself."""
+_MOMENT_SIGMA_FRAMES = 0.4
+_MOMENT_SIGMA = 0.25
+"""Of the flow of a track's fast pixels, relative."""
 _SIDE_S = 0.13
 _SIDE_FRAMES = 3.5
 _MOST_SAMPLES = 4
@@ -54,39 +60,37 @@ def judged(
     tracks: TrackSet,
     points: Sequence[np.ndarray],
     reliable: Sequence[bool],
+    rigid: Sequence[bool],
     velocities: Sequence[Velocity],
     time_scale: float,
 ) -> list[Velocity]:
     """The velocities with each break as sure as the scorer is, and with the breaks that only it has found.
 
     ``points`` [L, 2] are each track's centres in pixels of the first frame; ``reliable`` says whose centre moves as the
-    object does.
+    object does, ``rigid`` whose outline stays the same.
     """
     if not tracks.tracks:
         return []
-    peaks = find_peaks(tracks, points, [marks_of(v, tracks.width, time_scale) for v in velocities])
+    marks = [marks_of(v, tracks.width, time_scale) for v in velocities]
+    peaks = find_peaks(tracks, points, marks)
     out = []
-    for track, velocity, own, path, trusted in zip(tracks.tracks, velocities, peaks, points, reliable, strict=True):
+    for i, (track, velocity, own, path, trusted) in enumerate(
+        zip(tracks.tracks, velocities, peaks, points, reliable, strict=True)
+    ):
         if not trusted and _reaches_out(track):
-            breaks = [*velocity.breaks, *_agreed(velocity, own, path, track, tracks, time_scale)]
+            breaks = list(velocity.breaks)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
+        undriven = trusted and (velocity.free or rigid[i])
+        moments = None if undriven else find_moments(track, tracks, own, marks[i])
+        if moments is not None:
+            breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale)
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
     return out
 
 
 def _reaches_out(track: Track) -> bool:
     return not track.visible.any() or float(track.truncated[track.visible].mean()) >= _REACHES_OUT
-
-
-def _stays(track: Track, points: np.ndarray) -> bool:
-    """Whether the centre ``points`` [L, 2] moves less than the thing is large: its parts move, not the thing itself."""
-    seen = track.visible & np.isfinite(points).all(axis=1)
-    if not seen.any():
-        return False
-    low, high = np.quantile(points[seen], (0.05, 0.95), axis=0)
-    sides = track.boxes[seen, 2:] - track.boxes[seen, :2]
-    return bool(np.hypot(*(high - low)) < _IN_PLACE * np.median(np.hypot(sides[:, 0], sides[:, 1])))
 
 
 def marks_of(velocity: Velocity, width: int, time_scale: float) -> list[Mark]:
@@ -126,25 +130,64 @@ def _heard(
         made = _made(peak, velocity, points, track, tracks, time_scale)
         if made is not None and reliable and not velocity.free:
             made = replace(made, confidence=_ALONE * made.confidence)
-        unseen = _stays(track, points) and denied(track, tracks.times_s, peak.time_s)
-        if made is not None and made.confidence >= _WORTH_A_BREAK and not unseen:
+        if made is not None and made.confidence >= _WORTH_A_BREAK:
             out.append(made)
     return out + [_judged(b, _UNHEARD, velocity.free and reliable) for b in left]
 
 
-def _agreed(
-    velocity: Velocity, peaks: Sequence[Peak], points: np.ndarray, track: Track, tracks: TrackSet, time_scale: float
+def _weighed(
+    breaks: Sequence[Break], moments: Moments, velocity: Velocity, track: Track, tracks: TrackSet, time_scale: float
 ) -> list[Break]:
-    """Breaks that the fits have missed, of which the scorer and the flow know each by itself."""
-    apart_s = max(_APART_S, _APART_FRAMES * float(np.median(np.diff(tracks.times_s))))
-    out: list[Break] = []
-    for peak in sorted(peaks, key=lambda p: -p.probability):
-        if any(abs(b.time_s - peak.time_s) <= apart_s for b in (*velocity.breaks, *out)):
+    """The breaks that all the measures of a moment do not speak against, and those that they speak for."""
+    likely = likelihood(moments.measures)
+    near_s = max(_NEAR_S, _NEAR_FRAMES * float(np.median(np.diff(tracks.times_s))))
+    out = []
+    for one in breaks:
+        near = np.abs(moments.times_s - one.time_s) < near_s
+        if likely[near].max(initial=0.0) >= _DOUBTED:
+            out.append(one)
+    likely = np.where(seen_to_stop(moments.measures), likely, 0.0)
+    for i in np.argsort(-likely, kind="stable"):
+        if likely[i] < _SPEAKS_FOR:
+            break
+        close = [b for b in out if abs(b.time_s - moments.times_s[i]) < _CROWDED_S]
+        if any(b.confidence >= _COUNTS for b in close):
             continue
-        made = _made(peak, velocity, points, track, tracks, time_scale)
-        if made is not None and confirmed(track, tracks.times_s, peak.time_s):
-            out.append(replace(made, confidence=max(_AGREED, peak.probability)))
+        out = [b for b in out if b not in close]
+        out.append(_at_moment(moments, int(i), float(likely[i]), velocity, track, tracks, time_scale))
     return out
+
+
+def _at_moment(
+    moments: Moments,
+    index: int,
+    likely: float,
+    velocity: Velocity,
+    track: Track,
+    tracks: TrackSet,
+    time_scale: float,
+) -> Break:
+    """The break of a moment, with the speeds of the track's fast pixels."""
+    assert velocity.metres_per_px is not None
+    metres = velocity.metres_per_px * tracks.width / time_scale
+    before, after = moments.before[index] * metres, moments.after[index] * metres
+    time_s = float(moments.times_s[index])
+    return Break(
+        time_s=time_s,
+        sigma_s=_MOMENT_SIGMA_FRAMES * float(np.median(np.diff(tracks.times_s))),
+        position_px=_place(track, tracks, time_s),
+        pre_mps=(float(before[0]), float(before[1]), 0.0),
+        post_mps=(float(after[0]), float(after[1]), 0.0),
+        sigma_mps=_MOMENT_SIGMA * float(np.hypot(*before)),
+        confidence=likely,
+    )
+
+
+def _place(track: Track, tracks: TrackSet, time_s: float) -> tuple[float, float]:
+    """Where a track is seen nearest to a time, pixels of the frame."""
+    seen = np.flatnonzero(track.visible)
+    x, y = track.centroids[seen[np.argmin(np.abs(tracks.times_s[seen] - time_s))]]
+    return float(np.clip(x, 0, tracks.width)), float(np.clip(y, 0, tracks.height))
 
 
 def _judged(one: Break, probability: float, flies: bool) -> Break:
@@ -169,12 +212,10 @@ def _made(
         side * (speed * tracks.width / max(float(np.hypot(*side)), 1e-9))
         for side, speed in ((before, peak.before), (after, peak.after))
     )
-    seen = np.flatnonzero(track.visible)
-    x, y = track.centroids[seen[np.argmin(np.abs(tracks.times_s[seen] - peak.time_s))]]
     return Break(
         time_s=float(np.clip(peak.time_s, 0.0, tracks.duration_s)),
         sigma_s=_TIME_SIGMA_S,
-        position_px=(float(np.clip(x, 0, tracks.width)), float(np.clip(y, 0, tracks.height))),
+        position_px=_place(track, tracks, peak.time_s),
         pre_mps=(float(before[0] * factor), float(before[1] * factor), 0.0),
         post_mps=(float(after[0] * factor), float(after[1] * factor), 0.0),
         sigma_mps=_SIGMA * float(max(np.hypot(*before), np.hypot(*after))) * factor,

@@ -93,8 +93,8 @@ def planar_velocity(
     Raises PhysicsError for impossible scales and sizes, and for sizes of unknown objects.
     """
     fitted, motions = _measure(tracks, objects, metres_per_px, known_size_m or {}, time_scale, runtime or Runtime())
-    points, reliable = [m.points for m in motions], [m.reliable for m in motions]
-    return replace(fitted, velocities=tuple(judged(tracks, points, reliable, fitted.velocities, time_scale)))
+    points, reliable, rigid = ([getattr(m, name) for m in motions] for name in ("points", "reliable", "rigid"))
+    return replace(fitted, velocities=tuple(judged(tracks, points, reliable, rigid, fitted.velocities, time_scale)))
 
 
 def fitted_velocity(

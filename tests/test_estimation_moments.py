@@ -1,0 +1,166 @@
+"""Moments at which what is held or alive may strike: how they are found, measured and weighed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pavas_core.estimation.planar import hits
+from pavas_core.estimation.planar.moments import MEASURES, WEIGHTS, Moments, find_moments, likelihood, seen_to_stop
+from pavas_core.estimation.planar.scorer import Peak
+from pavas_core.estimation.planar.signals import Mark
+from pavas_core.physics.types import Break, Track, Velocity
+from tests.planar_tracks import make_track, make_tracks
+
+RATE = 30.0
+TIMES_S = np.arange(86) / RATE
+WIDTH = 640
+PERIOD = 15
+BLOWS_S = (np.arange(1, 6) * PERIOD) / RATE
+FAST = 2.0 * WIDTH
+
+
+def swinging(abrupt: bool) -> np.ndarray:
+    """Downward pixel speed [L-1] of a tool lifted and swung twice a second and stopped at once, or waved gently."""
+    phase = np.arange(len(TIMES_S) - 1) / PERIOD
+    if not abrupt:
+        return -0.15 * FAST * np.sin(np.pi * phase)
+    phase %= 1
+    return FAST * np.where(phase < 0.2, 0.0, np.where(phase < 0.6, -0.4, (phase - 0.6) / 0.4))
+
+
+def stops_of(abrupt: bool) -> np.ndarray:
+    """As ``Track.stops``: a large loss, of nearly everything, at every blow."""
+    rng = np.random.default_rng(5)
+    stops = (rng.uniform(0, 1, (len(TIMES_S), 3)) * [0.2, 0.1, 1.0]).astype(np.float32)
+    if abrupt:
+        stops[PERIOD::PERIOD] = 0.9, 1.0, 0.9
+    return stops
+
+
+def tool(abrupt: bool = True) -> Track:
+    """A thing at the border whose centre says nothing."""
+    down = swinging(abrupt)
+    points = np.stack([np.full(len(TIMES_S), 300.0), 200 + 0.2 * np.r_[0, np.cumsum(down)] / RATE], axis=1)
+    track = make_track("object-1", points, 120.0, truncated=np.ones(len(TIMES_S), bool))
+    flow = np.stack([np.zeros_like(down), down], axis=1).astype(np.float32)
+    return replace(track, flow_px_s=flow, stops=stops_of(abrupt))
+
+
+def moments_of(track: Track, peaks: list[Peak] | None = None, marks: list[Mark] | None = None) -> Moments:
+    found = find_moments(track, make_tracks(TIMES_S, track), peaks or [], marks or [])
+    assert found is not None
+    return found
+
+
+def test_every_measure_has_a_weight() -> None:
+    assert set(json.loads(WEIGHTS.read_text())["weights"]) == set(MEASURES)
+
+
+def test_blows_are_moments_and_likelier_than_what_lies_between() -> None:
+    found = moments_of(tool())
+    assert all(np.abs(found.times_s - blow).min() < 1.5 / RATE for blow in BLOWS_S)
+    likely = likelihood(found.measures)
+    struck = np.abs(found.times_s[:, None] - BLOWS_S).min(axis=1) < 1.5 / RATE
+    assert likely[struck].min() > likely[~struck].max()
+    assert likely[struck].min() > 0.6
+    assert seen_to_stop(found.measures)[struck].all()
+    assert (found.before[struck, 1] > 0.5).all()
+    assert (np.abs(found.after[struck, 1]) < 0.2).all()
+
+
+def test_a_wave_in_which_nothing_stops_makes_no_blow() -> None:
+    track = tool(abrupt=False)
+    assert not seen_to_stop(moments_of(track).measures).any()
+    assert judged(track) == []
+
+
+def test_an_echo_of_a_larger_stop_is_not_seen_to_stop() -> None:
+    track = tool()
+    assert track.stops is not None
+    stops = track.stops.copy()
+    stops[PERIOD + 4] = 0.9, 0.3, 0.9
+    found = moments_of(replace(track, stops=stops), [Peak((PERIOD + 4) / RATE, 0.5, 1.0, 0.1)])
+    echo = np.abs(found.times_s - (PERIOD + 4) / RATE) < 0.03
+    assert echo.any()
+    assert not seen_to_stop(found.measures)[echo].any()
+
+
+@pytest.mark.parametrize(
+    ("measure", "likelier"), [("downward", 1), ("stopped", 1), ("heard", 1), ("fast", 1), ("rest", -1), ("camera", -1)]
+)
+def test_what_speaks_for_a_blow_and_what_against(measure: str, likelier: int) -> None:
+    rows = np.zeros((2, len(MEASURES)))
+    rows[1, MEASURES.index(measure)] = 1.0
+    low, high = likelihood(rows)
+    assert (high > low) == (likelier > 0)
+
+
+def test_size_of_the_picture_does_not_matter() -> None:
+    one = tool()
+    large = replace(
+        one, flow_px_s=3 * one.flow_px_s, area_px=9 * one.area_px, boxes=3 * one.boxes, centroids=3 * one.centroids
+    )
+    small = moments_of(one)
+    tracks = replace(make_tracks(TIMES_S, large), width=3 * WIDTH, height=3 * 360)
+    found = find_moments(large, tracks, [], [])
+    assert found is not None
+    np.testing.assert_allclose(found.measures, small.measures, atol=1e-5)
+
+
+def test_what_the_scorer_or_the_fits_name_is_a_moment_too() -> None:
+    named = Peak(0.23, 0.5, 1.0, 0.1), Mark(1.2, 0.6, np.ones(2), np.zeros(2))
+    found = moments_of(tool(abrupt=False), [named[0]], [named[1]])
+    for one, column in zip(named, ("heard", "fit"), strict=True):
+        at = int(np.argmin(np.abs(found.times_s - one.time_s)))
+        assert abs(found.times_s[at] - one.time_s) < 0.06
+        assert found.measures[at, MEASURES.index(column)] > np.median(found.measures[:, MEASURES.index(column)])
+
+
+@pytest.mark.parametrize("unknown", [{"flow_px_s": None}, {"stops": None}])
+def test_without_flow_or_stops_there_is_nothing_to_weigh(unknown: dict[str, None]) -> None:
+    track = replace(tool(), **unknown)  # type: ignore[arg-type]
+    assert find_moments(track, make_tracks(TIMES_S, track), [], []) is None
+    fit = Break(1.2, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9)
+    assert judged(track, fit) == [fit]
+
+
+def velocity(*breaks: Break) -> Velocity:
+    count = len(TIMES_S) - 1
+    return Velocity(
+        "object-1", (TIMES_S[:-1] + TIMES_S[1:]) / 2, np.ones(count, np.float32), np.ones((count, 3), np.float32),
+        np.ones(count, np.float32), breaks, 0.002, "assumed", 0.5,
+    )  # fmt: skip
+
+
+def judged(track: Track, *breaks: Break, reliable: bool = False, rigid: bool = False) -> list[Break]:
+    tracks = make_tracks(TIMES_S, track)
+    found = hits.judged(tracks, [track.centroids.astype(float)], [reliable], [rigid], [velocity(*breaks)], 1.0)[0]
+    return [b for b in found.breaks if b.confidence >= 0.5]
+
+
+def test_likely_moments_become_breaks_with_the_speeds_of_the_flow() -> None:
+    found = judged(tool())
+    assert [b.time_s for b in found] == pytest.approx(list(BLOWS_S), abs=1.5 / RATE)
+    metres = 0.002 * WIDTH
+    for one in found:
+        assert 0.5 * metres < one.pre_mps[1] < 1.5 * metres
+        assert abs(one.post_mps[1]) < 0.2 * metres
+        assert one.confidence >= 0.6
+
+
+def test_unlikely_breaks_of_the_fits_are_dropped_and_likely_ones_kept_as_they_are() -> None:
+    fit = Break(1.3, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9)
+    assert judged(tool(abrupt=False), fit) == []
+    near = replace(fit, time_s=float(BLOWS_S[1]) - 0.01)
+    found = judged(tool(), near)
+    assert near in found
+    assert sum(abs(b.time_s - near.time_s) < 0.2 for b in found) == 1
+
+
+def test_rigid_things_that_nothing_drives_are_not_weighed() -> None:
+    track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
+    assert judged(track, reliable=True, rigid=True) == judged(replace(track, stops=None), reliable=True)
