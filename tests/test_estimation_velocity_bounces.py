@@ -58,6 +58,40 @@ def test_speed_between_bounces_is_that_of_the_flight() -> None:
     assert velocity.scale_source == "metres_per_pixel"
 
 
+def test_a_ball_struck_down_a_moment_before_it_bounces_falls_meanwhile() -> None:
+    """Dribbled: three pictures between hand and floor, whose noise hides that gravity acts."""
+    rate, floor, struck_s, speed = 30.0, 1.5, 1.19, 4.0
+    path, _ = bounces(height_m=1.1, restitution=0.9, floor_m=floor, duration_s=2.4)
+    times_s = np.arange(0, 2.4, 1 / rate)
+    at_y = float(path(np.array([struck_s]))[0, 1])
+    fall_s = (-speed + np.sqrt(speed**2 + 2 * 9.81 * (floor - at_y))) / 9.81
+    before = speed + 9.81 * fall_s
+    y = path(times_s)[:, 1]
+    u = times_s - struck_s
+    down = (u >= 0) & (u < fall_s)
+    y[down] = at_y + speed * u[down] + 0.5 * 9.81 * u[down] ** 2
+    up = u - fall_s
+    y[up >= 0] = floor - 0.75 * before * up[up >= 0] + 0.5 * 9.81 * up[up >= 0] ** 2
+    inside = np.flatnonzero(down)
+    assert len(inside) == 3
+    y[inside[1]] = (y[inside[0]] + y[inside[2]]) / 2
+    keep = y <= floor + 1e-6
+    points = np.stack([np.full(len(y), 1.0), y], axis=1) * PX_PER_M + np.random.default_rng(0).normal(
+        0, 0.3, (len(y), 2)
+    )
+    last = int(np.flatnonzero(~keep)[0]) if not keep.all() else len(y)
+    tracks = make_tracks(times_s[:last], make_track("ball-1", points[:last], 30.0))
+    velocity = planar_velocity(tracks, metres_per_px=1 / PX_PER_M).velocities[0]
+    near = min(velocity.breaks, key=lambda b: abs(b.time_s - struck_s - fall_s))
+    assert near.pre_mps[1] == pytest.approx(before, rel=0.04)
+
+
+def test_what_falls_at_another_rate_than_a_known_scale_allows_is_swung() -> None:
+    tracks, _ = _bouncing(30.0, 1)
+    assert planar_velocity(tracks, metres_per_px=1 / PX_PER_M).velocities[0].free
+    assert not planar_velocity(tracks, metres_per_px=2 / PX_PER_M).velocities[0].free
+
+
 def test_a_contact_hidden_for_three_frames_is_placed_by_the_flights_around_it() -> None:
     path, events = bounces(height_m=1.1, restitution=0.75, floor_m=1.5, duration_s=2.0)
     times_s = np.arange(0, 2.0, 1 / 30)

@@ -89,16 +89,20 @@ def free_flight(gravity_px_s2: float) -> Acceleration:
     return Acceleration((0.0, gravity_px_s2), 0.12 * gravity_px_s2)
 
 
-def calm_motion(width: int) -> Acceleration:
-    """Rest, rolling, sliding: what nothing drives."""
-    return Acceleration((0.0, 0.0), _CALM * width)
+def calm_motion(width: int, side_px: float, gravity_px_s2: float | None) -> Acceleration:
+    """Rest, rolling, sliding: what nothing drives.
+
+    What is known to fly, and goes up or down faster than a fall over its own size makes it, flies.
+    """
+    upright = np.inf if gravity_px_s2 is None else float(np.sqrt(2.0 * gravity_px_s2 * side_px))
+    return Acceleration((0.0, 0.0), _CALM * width, upright)
 
 
 def cut_at_kinks(path: Path, width: int, frame_s: float, gravity_px_s2: float | None) -> CutPath:
     """Find the kinks of a path; ``gravity_px_s2`` helps where the object is known to fly."""
     general = general_motion(width)
     flight = None if gravity_px_s2 is None else free_flight(gravity_px_s2)
-    calm = calm_motion(width)
+    calm = calm_motion(width, path.side_px, gravity_px_s2)
     pieces = cut_path(path.times_s, path.points, path.sigma, general, [calm] if flight is None else [flight, calm])
     if len(pieces) < 2:
         return CutPath(path, tuple(pieces), (), ())

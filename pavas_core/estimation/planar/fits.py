@@ -17,6 +17,8 @@ CUT_PRICE = 24.0
 """Chi-squared that a cut must save: six numbers and a time more to describe a path of a few hundred samples."""
 DROP_PRICE = 14.0
 GENERAL_PRICE = 8.0
+UPRIGHT_PRICE = 8.0
+"""Of a piece that goes up or down faster than motion of its kind does."""
 _CAP = 30.0
 _MOST_SAMPLES = 45
 _TIMES = 25
@@ -28,6 +30,8 @@ class Acceleration:
 
     mean: tuple[float, float]
     sigma: float
+    upright_px_s: float = np.inf
+    """Speed along the picture's vertical beyond which such motion is unlikely."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def _costs(
         residual = y - np.einsum("nki,nic->nkc", d, solution)
         off = solution[:, 2] - np.array(prior.mean)
         total = np.minimum(residual**2, _CAP).sum(axis=(1, 2)) + stiff * (off**2).sum(axis=1)
+        total += UPRIGHT_PRICE * (np.abs(solution[:, 1, 1]) > prior.upright_px_s)
         total[t[:, -1] - t[:, 0] > longest_s] = np.inf
         costs[length - 1 :, length - 1] = total
     return costs

@@ -19,6 +19,8 @@ TYPICAL_SIGMA = 0.9
 _WIDTHS_M = (0.12, 80.0)
 _SHORTEST_S = 0.13
 _SHORTEST_ALONE_S = 0.28
+_OTHER_GRAVITY = 0.3
+"""Logarithm by which tilt, perspective and errors of a given scale let gravity seem another."""
 _TILT_SIGMA = 0.04
 """Of gravity not lying in the picture plane, perspective and air, relative."""
 
@@ -119,6 +121,15 @@ def agree(flights: list[Flight]) -> tuple[float, float, int] | None:
     # A lone flight may be a hand that happens to move like one.
     alone = 0.06 if same.sum() == 1 else 0.0
     return float(np.exp(mean)), float(np.sqrt(sigma**2 + spread**2 + _TILT_SIGMA**2 + alone**2)), int(same.sum())
+
+
+def falling_at(flights: Iterable[Flight], gravity_px_s2: float) -> tuple[Flight, ...]:
+    """Those of a known gravity; whatever else moves like a fall is swung or carried."""
+    return tuple(
+        f
+        for f in flights
+        if abs(np.log(f.gravity_px_s2 / gravity_px_s2)) < _OTHER_GRAVITY + 2.0 * f.sigma_px_s2 / f.gravity_px_s2
+    )
 
 
 def from_gravity(gravity_px_s2: float, sigma: float, count: int, time_scale: float) -> Scale:

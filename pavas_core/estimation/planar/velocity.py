@@ -124,6 +124,9 @@ def _measure(
     given = None
     if metres_per_px is not None:
         given = Scale(metres_per_px, "metres_per_pixel", 0.02, "given metres per pixel")
+    if given is not None:
+        expected = _gravity_px(given, time_scale)
+        motions = [replace(m, flights=scales.falling_at(m.flights, expected)) for m in motions]
     scene_gravity = scales.agree([f for m in motions for f in m.flights])
     velocities, notes = [], []
     for i, motion in enumerate(motions):
@@ -131,7 +134,7 @@ def _measure(
         own = scales.agree(list(motion.flights))
         scale = given or _scale(motion, sizes, own, scene_gravity, tracks.width, time_scale)
         if motion.reliable and (own is not None or scale.source in ("metres_per_pixel", "known_size")):
-            gravity = own[0] if own is not None else GRAVITY_MPS2 * time_scale**2 / scale.metres_per_px
+            gravity = own[0] if own is not None else _gravity_px(scale, time_scale)
             motion = _look_again(motion, tracks, gravity, time_scale)
             if own is not None and scale.source == "gravity":
                 own = scales.agree(list(motion.flights)) or own
@@ -201,11 +204,16 @@ def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
     return _Motion(track, points, flow, side, reliable, rigid, cuts, flights)
 
 
+def _gravity_px(scale: Scale, time_scale: float) -> float:
+    """Gravity where a scale is known, pixels per second of the clip squared."""
+    return GRAVITY_MPS2 * time_scale**2 / scale.metres_per_px
+
+
 def _look_again(motion: _Motion, tracks: TrackSet, gravity_px_s2: float, time_scale: float) -> _Motion:
-    """Kinks and flights of a body that is known to fly at times."""
+    """Kinks and flights of a body that is known to fly at times, and how fast it falls."""
     cuts = tuple(cut_at_kinks(c.path, tracks.width, _frame_s(tracks), gravity_px_s2) for c in motion.cuts)
     flights = tuple(f for c in cuts for f in scales.find_flights(c, tracks.width, time_scale))
-    return replace(motion, cuts=cuts, flights=flights)
+    return replace(motion, cuts=cuts, flights=scales.falling_at(flights, gravity_px_s2))
 
 
 def _running_median(values: np.ndarray, span: int) -> np.ndarray:
