@@ -14,7 +14,7 @@ from pavas_core.estimation.tracking.judging import FEATURES, describe, judged, l
 from pavas_core.runtime import Runtime
 from pavas_core.simulation.simulate import SimulatedClip, simulate
 from pavas_core.training import objects
-from pavas_core.training.objects import fit_objects
+from pavas_core.training.regression import fit_logistic
 from tests.test_estimation_track_selection import GREEN, sighting
 
 RATE, WIDTH, FRAMES = 30.0, 512, 60
@@ -65,7 +65,7 @@ def test_the_fit_finds_what_made_its_examples() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(2.0, 3.0, (40_000, 3))
     real = rng.random(40_000) < 1 / (1 + np.exp(-(1.5 * x[:, 0] - 0.8 * x[:, 1] - 0.5)))
-    weights, bias = fit_objects(x, real)
+    weights, bias = fit_logistic(x, real, ridge=10.0)
     assert np.allclose(weights, [1.5, -0.8, 0.0], atol=0.1)
     assert abs(bias + 0.5) < 0.2
 

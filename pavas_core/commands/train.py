@@ -1,4 +1,4 @@
-"""``train``: pavas-nano, the scorer of impacts and what tells objects, from simulated scenes."""
+"""``train``: pavas-nano, the scorer of impacts and what tells objects, from simulated scenes; what weighs moments."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Declare the command."""
     train = commands.add_parser(
         "train",
-        help="train pavas-nano, the scorer of impacts or what tells objects on simulated scenes",
+        help="train pavas-nano, the scorer of impacts, what tells objects, or what weighs moments",
         allow_abbrev=False,
     )
-    train.add_argument("model", choices=["nano", "impacts", "objects"])
+    train.add_argument("model", choices=["nano", "impacts", "objects", "moments"])
     train.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="scenes, checkpoints, metrics, weights"
     )
@@ -26,6 +26,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     train.add_argument(
         "--tracked", type=int, default=300, metavar="N", help="impacts: scenes that are rendered and tracked"
+    )
+    train.add_argument(
+        "--marks", type=Path, metavar="FILE", help="moments: clips and their blows in seconds, JSON (docs/accuracy.md)"
     )
     train.add_argument("--steps", type=int, metavar="N", help="6000 for nano, 3000 for impacts")
     train.add_argument("--batch", type=int, metavar="N", help="24 for nano, 32 for impacts")
@@ -55,6 +58,7 @@ _DEFAULTS = {
     "nano": {"scenes": 2400, "steps": 6000, "batch": 24},
     "impacts": {"scenes": 1500, "steps": 3000, "batch": 32},
     "objects": {"scenes": 150},
+    "moments": {},
 }
 
 
@@ -82,6 +86,9 @@ def _run(options: argparse.Namespace) -> None:
         return
     if options.model == "objects":
         _train_objects(options)
+        return
+    if options.model == "moments":
+        _train_moments(options)
         return
     adapter = ablated_config(options.ablate, options.injection) if options.ablate else None
     make_folder(options.out)
@@ -122,6 +129,18 @@ def _train_objects(options: argparse.Namespace) -> None:
     _refuse_what_is_nanos(options)
     with progress() as runtime:
         written = train_objects(options.out, scenes=options.scenes, runtime=runtime)
+    print_files([written])
+
+
+def _train_moments(options: argparse.Namespace) -> None:
+    from pavas_core.training.moments import read_marks, train_moments
+
+    _refuse_what_is_nanos(options)
+    if options.marks is None:
+        raise PavasError("moments are fitted on clips of yours: give the list of them and their blows with --marks.")
+    clips = read_marks(options.marks)
+    with progress() as runtime:
+        written = train_moments(options.out, clips, runtime)
     print_files([written])
 
 

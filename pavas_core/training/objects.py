@@ -14,10 +14,10 @@ from pavas_core.physics.types import TrackSet
 from pavas_core.runtime import Runtime
 from pavas_core.simulation.score import OVERLAP, OWN_SHARE
 from pavas_core.training.impact_examples import TRACKED_SEED, tracked_clip
+from pavas_core.training.regression import fit_logistic
 from pavas_core.video.atomic import replacing
 
 _RIDGE = 10.0
-_STEPS = 30
 
 
 def train_objects(folder: Path, *, scenes: int, runtime: Runtime) -> Path:
@@ -30,7 +30,7 @@ def train_objects(folder: Path, *, scenes: int, runtime: Runtime) -> Path:
     runtime.step("scenes", scenes, scenes)
     features = np.concatenate([x for x, _ in parts])
     real = np.concatenate([y for _, y in parts])
-    weights, bias = fit_objects(features, real)
+    weights, bias = fit_logistic(features, real, ridge=_RIDGE)
     stored = {
         "fitted_on": f"{len(real)} bodies of {scenes} simulated clips, {int(real.sum())} of them objects",
         "weights": {name: round(float(w), 5) for name, w in zip(FEATURES, weights, strict=True)},
@@ -72,17 +72,3 @@ def _is_object(body: Body, truth: TrackSet, times_s: np.ndarray, scale: tuple[fl
         if (common >= OVERLAP * union).mean() >= OWN_SHARE:  # NaN where it is not seen: False
             return True
     return False
-
-
-def fit_objects(features: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights [F] and bias of a logistic regression with a ridge, by Newton's method."""
-    mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
-    x = np.hstack([(features - mean) / spread, np.ones((len(features), 1))])
-    ridge = np.diag([_RIDGE] * len(mean) + [1e-6])
-    found = np.zeros(x.shape[1])
-    for _ in range(_STEPS):
-        likely = 1.0 / (1.0 + np.exp(-(x @ found)))
-        slope = x.T @ (likely - real) + ridge @ found
-        found = found - np.linalg.solve((x.T * (likely * (1.0 - likely))) @ x + ridge, slope)
-    weights = found[:-1] / spread
-    return weights, float(found[-1] - weights @ mean)

@@ -81,12 +81,39 @@ def judged(
             breaks = list(velocity.breaks)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
-        undriven = trusted and (velocity.free or rigid[i])
-        moments = None if undriven else find_moments(track, tracks, own, marks[i])
+        moments = find_moments(track, tracks, own, marks[i]) if _driven(velocity, trusted, rigid[i]) else None
         if moments is not None:
             breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale)
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
     return out
+
+
+def moments_of(
+    tracks: TrackSet,
+    points: Sequence[np.ndarray],
+    reliable: Sequence[bool],
+    rigid: Sequence[bool],
+    velocities: Sequence[Velocity],
+    time_scale: float,
+) -> list[Moments]:
+    """The moments at which ``judged`` weighs what is held or alive, track by track."""
+    if not tracks.tracks:
+        return []
+    marks = [marks_of(v, tracks.width, time_scale) for v in velocities]
+    peaks = find_peaks(tracks, points, marks)
+    found = [
+        find_moments(track, tracks, own, mark)
+        for track, own, mark, velocity, trusted, stiff in zip(
+            tracks.tracks, peaks, marks, velocities, reliable, rigid, strict=True
+        )
+        if _driven(velocity, trusted, stiff)
+    ]
+    return [moments for moments in found if moments is not None]
+
+
+def _driven(velocity: Velocity, trusted: bool, rigid: bool) -> bool:
+    """Whether something is not known to move by itself alone: it may be held, worn or alive."""
+    return not (trusted and (velocity.free or rigid))
 
 
 def _reaches_out(track: Track) -> bool:

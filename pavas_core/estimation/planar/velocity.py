@@ -12,7 +12,8 @@ from pavas_core.estimation.planar.blows import Blow, find_blows
 from pavas_core.estimation.planar.breaks import CutPath, cut_at_kinks, hit_confidence, make_paths
 from pavas_core.estimation.planar.centres import whole_centres
 from pavas_core.estimation.planar.fits import Kink
-from pavas_core.estimation.planar.hits import judged
+from pavas_core.estimation.planar.hits import judged, moments_of
+from pavas_core.estimation.planar.moments import Moments
 from pavas_core.estimation.planar.scale import Flight, Scale
 from pavas_core.estimation.planar.tips import end_path, end_velocity
 from pavas_core.physics.names import find_objects
@@ -93,8 +94,19 @@ def planar_velocity(
     Raises PhysicsError for impossible scales and sizes, and for sizes of unknown objects.
     """
     fitted, motions = _measure(tracks, objects, metres_per_px, known_size_m or {}, time_scale, runtime or Runtime())
-    points, reliable, rigid = ([getattr(m, name) for m in motions] for name in ("points", "reliable", "rigid"))
-    return replace(fitted, velocities=tuple(judged(tracks, points, reliable, rigid, fitted.velocities, time_scale)))
+    told = _told(motions)
+    return replace(fitted, velocities=tuple(judged(tracks, *told, fitted.velocities, time_scale)))
+
+
+def driven_moments(tracks: TrackSet) -> list[Moments]:
+    """Moments at which what is held or alive may strike; every one of them is weighed (``hits.judged``)."""
+    fitted, motions = _measure(tracks, None, None, {}, 1.0, Runtime())
+    return moments_of(tracks, *_told(motions), fitted.velocities, 1.0)
+
+
+def _told(motions: list[_Motion]) -> tuple[list[np.ndarray], list[bool], list[bool]]:
+    """Centres, whose centre moves as the object does, and whose outline stays the same."""
+    return [m.points for m in motions], [m.reliable for m in motions], [m.rigid for m in motions]
 
 
 def fitted_velocity(
