@@ -19,8 +19,10 @@ TYPICAL_SIGMA = 0.9
 _WIDTHS_M = (0.12, 80.0)
 _SHORTEST_S = 0.13
 _SHORTEST_ALONE_S = 0.28
+GIVEN_SIGMA = 0.02
+"""Relative standard error of metres per pixel that somebody has measured."""
 _OTHER_GRAVITY = 0.3
-"""Logarithm by which tilt, perspective and errors of a given scale let gravity seem another."""
+"""Logarithm by which tilt and perspective let gravity seem another."""
 _TILT_SIGMA = 0.04
 """Of gravity not lying in the picture plane, perspective and air, relative."""
 
@@ -123,12 +125,13 @@ def agree(flights: list[Flight]) -> tuple[float, float, int] | None:
     return float(np.exp(mean)), float(np.sqrt(sigma**2 + spread**2 + _TILT_SIGMA**2 + alone**2)), int(same.sum())
 
 
-def falling_at(flights: Iterable[Flight], gravity_px_s2: float) -> tuple[Flight, ...]:
-    """Those of a known gravity; whatever else moves like a fall is swung or carried."""
+def falling_at(flights: Iterable[Flight], gravity_px_s2: float, sigma: float) -> tuple[Flight, ...]:
+    """Those of a gravity known to a relative ``sigma``; whatever else moves like a fall is swung or carried."""
     return tuple(
         f
         for f in flights
-        if abs(np.log(f.gravity_px_s2 / gravity_px_s2)) < _OTHER_GRAVITY + 2.0 * f.sigma_px_s2 / f.gravity_px_s2
+        if abs(np.log(f.gravity_px_s2 / gravity_px_s2))
+        < _OTHER_GRAVITY + 2.0 * f.sigma_px_s2 / f.gravity_px_s2 + 3.0 * sigma
     )
 
 

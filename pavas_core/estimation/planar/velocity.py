@@ -14,7 +14,7 @@ from pavas_core.estimation.planar.centres import whole_centres
 from pavas_core.estimation.planar.fits import Kink
 from pavas_core.estimation.planar.hits import judged, moments_of
 from pavas_core.estimation.planar.moments import Moments
-from pavas_core.estimation.planar.scale import Flight, Scale
+from pavas_core.estimation.planar.scale import GIVEN_SIGMA, Flight, Scale
 from pavas_core.estimation.planar.tips import end_path, end_velocity
 from pavas_core.physics.names import find_objects
 from pavas_core.physics.types import (
@@ -80,20 +80,23 @@ def planar_velocity(
     objects: ObjectSet | None = None,
     *,
     metres_per_px: float | None = None,
+    scale_sigma: float = GIVEN_SIGMA,
     known_size_m: dict[str, float] | None = None,
     time_scale: float = 1.0,
     runtime: Runtime | None = None,
 ) -> VelocitySet:
     """Speed of every track at the middles of the frame intervals, in metres per second of the world, with its breaks.
 
-    Metres come from ``metres_per_px``; or else from ``known_size_m`` (diameter in metres by object id, name or alias;
-    names need ``objects``); or else from gravity in free flights, an object's own or those of others; or else a typical
-    scene is assumed. ``notes`` says which for each object. ``time_scale`` is seconds of the world per second of the
-    clip (0.25 = four times slowed). Motion along the line of sight is not seen.
+    Metres come from ``metres_per_px``, whose relative standard error is ``scale_sigma``; or else from ``known_size_m``
+    (diameter in metres by object id, name or alias; names need ``objects``); or else from gravity in free flights, an
+    object's own or those of others; or else a typical scene is assumed. ``notes`` says which for each object.
+    ``time_scale`` is seconds of the world per second of the clip (0.25 = four times slowed). Motion along the line of
+    sight is not seen.
 
     Raises PhysicsError for impossible scales and sizes, and for sizes of unknown objects.
     """
-    fitted, motions = _measure(tracks, objects, metres_per_px, known_size_m or {}, time_scale, runtime or Runtime())
+    given = None if metres_per_px is None else _given(metres_per_px, scale_sigma)
+    fitted, motions = _measure(tracks, objects, given, known_size_m or {}, time_scale, runtime or Runtime())
     told = _told(motions)
     return replace(fitted, velocities=tuple(judged(tracks, *told, fitted.velocities, time_scale)))
 
@@ -113,32 +116,33 @@ def fitted_velocity(
     tracks: TrackSet, *, metres_per_px: float | None = None, time_scale: float = 1.0, runtime: Runtime | None = None
 ) -> VelocitySet:
     """What ``planar_velocity`` says before the scorer has judged the breaks: those of the fits, as sure as they are."""
-    return _measure(tracks, None, metres_per_px, {}, time_scale, runtime or Runtime())[0]
+    given = None if metres_per_px is None else _given(metres_per_px, GIVEN_SIGMA)
+    return _measure(tracks, None, given, {}, time_scale, runtime or Runtime())[0]
+
+
+def _given(metres_per_px: float, sigma: float) -> Scale:
+    check_length_m(metres_per_px, "metres_per_px")
+    return Scale(metres_per_px, "metres_per_pixel", sigma, "given metres per pixel")
 
 
 def _measure(
     tracks: TrackSet,
     objects: ObjectSet | None,
-    metres_per_px: float | None,
+    given: Scale | None,
     known_size_m: dict[str, float],
     time_scale: float,
     runtime: Runtime,
 ) -> tuple[VelocitySet, list[_Motion]]:
     check_factor(time_scale, "time_scale")
-    if metres_per_px is not None:
-        check_length_m(metres_per_px, "metres_per_px")
     sizes = known_sizes_by_id(known_size_m, tracks, objects)
     count = len(tracks.tracks)
     motions = []
     for i, track in enumerate(tracks.tracks):
         runtime.step("Measuring velocity", i, 2 * count)
         motions.append(_first_look(track, tracks, time_scale))
-    given = None
-    if metres_per_px is not None:
-        given = Scale(metres_per_px, "metres_per_pixel", 0.02, "given metres per pixel")
     if given is not None:
         expected = _gravity_px(given, time_scale)
-        motions = [replace(m, flights=scales.falling_at(m.flights, expected)) for m in motions]
+        motions = [replace(m, flights=scales.falling_at(m.flights, expected, given.sigma)) for m in motions]
     scene_gravity = scales.agree([f for m in motions for f in m.flights])
     velocities, notes = [], []
     for i, motion in enumerate(motions):
@@ -147,7 +151,7 @@ def _measure(
         scale = given or _scale(motion, sizes, own, scene_gravity, tracks.width, time_scale)
         if motion.reliable and (own is not None or scale.source in ("metres_per_pixel", "known_size")):
             gravity = own[0] if own is not None else _gravity_px(scale, time_scale)
-            motion = _look_again(motion, tracks, gravity, time_scale)
+            motion = _look_again(motion, tracks, gravity, scale.sigma, time_scale)
             if own is not None and scale.source == "gravity":
                 own = scales.agree(list(motion.flights)) or own
                 scale = _scale(motion, sizes, own, scene_gravity, tracks.width, time_scale)
@@ -221,11 +225,11 @@ def _gravity_px(scale: Scale, time_scale: float) -> float:
     return GRAVITY_MPS2 * time_scale**2 / scale.metres_per_px
 
 
-def _look_again(motion: _Motion, tracks: TrackSet, gravity_px_s2: float, time_scale: float) -> _Motion:
+def _look_again(motion: _Motion, tracks: TrackSet, gravity_px_s2: float, sigma: float, time_scale: float) -> _Motion:
     """Kinks and flights of a body that is known to fly at times, and how fast it falls."""
     cuts = tuple(cut_at_kinks(c.path, tracks.width, _frame_s(tracks), gravity_px_s2) for c in motion.cuts)
     flights = tuple(f for c in cuts for f in scales.find_flights(c, tracks.width, time_scale))
-    return replace(motion, cuts=cuts, flights=scales.falling_at(flights, gravity_px_s2))
+    return replace(motion, cuts=cuts, flights=scales.falling_at(flights, gravity_px_s2, sigma))
 
 
 def _running_median(values: np.ndarray, span: int) -> np.ndarray:

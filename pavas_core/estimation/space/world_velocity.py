@@ -175,7 +175,10 @@ def _body(surface: Surface, observed: Observed, tracks: TrackSet, time_scale: fl
     mpp = path.distance_m / observed.focal_px * observed.px_per_px
     alone = replace(tracks, tracks=(track,))
     planar = planar_velocity(
-        alone, metres_per_px=mpp if np.isfinite(mpp) and mpp > 0 else None, time_scale=time_scale
+        alone,
+        metres_per_px=mpp if np.isfinite(mpp) and mpp > 0 else None,
+        scale_sigma=observed.scale_sigma,
+        time_scale=time_scale,
     ).velocities[0]
     cuts = [contact.time_s for contact in planar.breaks]
     bounds = np.searchsorted(path.times_s, cuts)
