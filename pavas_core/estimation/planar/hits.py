@@ -73,15 +73,15 @@ def judged(
         return []
     marks = [marks_of(v, tracks.width, time_scale) for v in velocities]
     peaks = find_peaks(tracks, points, marks)
+    found = _moments(tracks, peaks, marks, velocities, reliable, rigid)
     out = []
-    for i, (track, velocity, own, path, trusted) in enumerate(
-        zip(tracks.tracks, velocities, peaks, points, reliable, strict=True)
+    for track, velocity, own, path, trusted, moments in zip(
+        tracks.tracks, velocities, peaks, points, reliable, found, strict=True
     ):
         if not trusted and _reaches_out(track):
             breaks = list(velocity.breaks)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
-        moments = find_moments(track, tracks, own, marks[i]) if _driven(velocity, trusted, rigid[i]) else None
         if moments is not None:
             breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale)
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
@@ -101,19 +101,25 @@ def moments_of(
         return []
     marks = [marks_of(v, tracks.width, time_scale) for v in velocities]
     peaks = find_peaks(tracks, points, marks)
-    found = [
-        find_moments(track, tracks, own, mark)
-        for track, own, mark, velocity, trusted, stiff in zip(
-            tracks.tracks, peaks, marks, velocities, reliable, rigid, strict=True
-        )
-        if _driven(velocity, trusted, stiff)
-    ]
+    found = _moments(tracks, peaks, marks, velocities, reliable, rigid)
     return [moments for moments in found if moments is not None]
 
 
-def _driven(velocity: Velocity, trusted: bool, rigid: bool) -> bool:
-    """Whether something is not known to move by itself alone: it may be held, worn or alive."""
-    return not (trusted and (velocity.free or rigid))
+def _moments(
+    tracks: TrackSet,
+    peaks: Sequence[Sequence[Peak]],
+    marks: Sequence[Sequence[Mark]],
+    velocities: Sequence[Velocity],
+    reliable: Sequence[bool],
+    rigid: Sequence[bool],
+) -> list[Moments | None]:
+    """Each track's moments; None for what is known to move by itself alone, and so is neither held nor alive."""
+    return [
+        None if trusted and (velocity.free or stiff) else find_moments(track, tracks, own, mark)
+        for track, own, mark, velocity, trusted, stiff in zip(
+            tracks.tracks, peaks, marks, velocities, reliable, rigid, strict=True
+        )
+    ]
 
 
 def _reaches_out(track: Track) -> bool:
@@ -198,7 +204,7 @@ def _at_moment(
     assert velocity.metres_per_px is not None
     metres = velocity.metres_per_px * tracks.width / time_scale
     before, after = moments.before[index] * metres, moments.after[index] * metres
-    time_s = float(moments.times_s[index])
+    time_s = float(np.clip(moments.times_s[index], 0.0, tracks.duration_s))
     return Break(
         time_s=time_s,
         sigma_s=_MOMENT_SIGMA_FRAMES * float(np.median(np.diff(tracks.times_s))),
