@@ -12,6 +12,7 @@ from pavas_core.models.nano import NanoModel, load_nano
 from pavas_core.models.nano_facts import (
     CONTACT,
     CONTACTS,
+    ENERGY,
     FAMILY,
     MASS,
     MATERIAL,
@@ -50,6 +51,14 @@ def test_facts_are_the_scenes_own_numbers(drop) -> None:
         assert bool(row[PARTNER_MASS].isnan()) == (one.partner is None)
         if one.partner is None:
             assert materials()[int(row[OTHER_MATERIAL])] == one.surface
+
+
+def test_how_fast_something_unseen_came_is_not_known(drop) -> None:
+    scene = drop.sim.scene
+    pushed = replace(scene.impacts[0], pre_normal_mps=0.0, energy_loss_j=0.0)
+    row = impact_facts(replace(scene, impacts=(pushed, *scene.impacts[1:])))[0]
+    assert row[[SPEED, ENERGY]].isnan().all()
+    assert not row[[MASS, CONTACT]].isnan().any()
 
 
 def test_what_is_not_known_is_zero_in_all_columns(drop) -> None:

@@ -62,11 +62,13 @@ def impact_facts(scene: Scene) -> Tensor:
 
 def _row(impact: Impact, bodies: dict[str, Body]) -> list[float]:
     body, partner = bodies[impact.object_id], bodies.get(impact.partner or "")
+    # Of what was pushed by something unseen, neither how fast that came nor what it lost is known.
+    pushed = impact.pre_normal_mps <= 0.0
     return [
         body.mass.mass_kg,
         partner.mass.mass_kg if partner else math.nan,
-        impact.pre_normal_mps,
-        impact.energy_loss_j,
+        math.nan if pushed else impact.pre_normal_mps,
+        math.nan if pushed else impact.energy_loss_j,
         _number(CONTACTS, impact.contact),
         *_stuff(body),
         *(_stuff(partner) if partner else (_number(materials(), impact.surface), math.nan)),
