@@ -247,15 +247,10 @@ def train(
 
 def _groups(model: NanoNetwork) -> list[dict[str, Any]]:
     """Parameters to train by how fast they learn."""
-    names = {True: RINGING_HASTE, False: 1.0}
-    groups = [
-        {
-            "params": [
-                one for name, one in model.named_parameters() if one.requires_grad and ("ringing" in name) == rings
-            ]
-        }
-        | {"haste": haste}
-        for rings, haste in names.items()
+    trained = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [one for name, one in trained if "ringing" in name], "haste": RINGING_HASTE},
+        {"params": [one for name, one in trained if "ringing" not in name], "haste": 1.0},
     ]
     return [group for group in groups if group["params"]]
 

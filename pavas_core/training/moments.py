@@ -11,8 +11,7 @@ import numpy as np
 from pavas_core.errors import PavasError
 from pavas_core.estimation.planar.moments import MEASURES
 from pavas_core.runtime import Runtime
-from pavas_core.training.regression import fit_logistic
-from pavas_core.video.atomic import replacing
+from pavas_core.training.regression import fit_logistic, write_logistic
 
 _RIDGE = 0.33
 _SAME_S = 0.1
@@ -65,15 +64,8 @@ def train_moments(folder: Path, clips: list[MarkedClip], runtime: Runtime) -> Pa
     if not blows.any() or blows.all():
         raise PavasError("No moment of these clips lies at a marked blow, or every one does: check the marks.")
     weights, bias = fit_logistic(measures, blows, ridge=_RIDGE, counts=counts)
-    stored = {
-        "fitted_on": f"{len(blows)} moments of {len(clips)} real clips, {int(blows.sum())} of them blows",
-        "weights": {name: round(float(w), 4) for name, w in zip(MEASURES, weights, strict=True)},
-        "bias": round(bias, 4),
-    }
-    path = folder / "moments.json"
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(stored, indent=1) + "\n")
-    return path
+    fitted_on = f"{len(blows)} moments of {len(clips)} real clips, {int(blows.sum())} of them blows"
+    return write_logistic(folder / "moments.json", MEASURES, weights, bias, digits=4, fitted_on=fitted_on)
 
 
 def moment_examples(clip: MarkedClip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

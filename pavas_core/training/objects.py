@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from pavas_core.physics.types import TrackSet
 from pavas_core.runtime import Runtime
 from pavas_core.simulation.score import OVERLAP, OWN_SHARE
 from pavas_core.training.impact_examples import TRACKED_SEED, tracked_clip
-from pavas_core.training.regression import fit_logistic
-from pavas_core.video.atomic import replacing
+from pavas_core.training.regression import fit_logistic, write_logistic
 
 _RIDGE = 10.0
 
@@ -31,15 +29,8 @@ def train_objects(folder: Path, *, scenes: int, runtime: Runtime) -> Path:
     features = np.concatenate([x for x, _ in parts])
     real = np.concatenate([y for _, y in parts])
     weights, bias = fit_logistic(features, real, ridge=_RIDGE)
-    stored = {
-        "fitted_on": f"{len(real)} bodies of {scenes} simulated clips, {int(real.sum())} of them objects",
-        "weights": {name: round(float(w), 5) for name, w in zip(FEATURES, weights, strict=True)},
-        "bias": round(bias, 5),
-    }
-    path = folder / "objects.json"
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(stored, indent=1) + "\n")
-    return path
+    fitted_on = f"{len(real)} bodies of {scenes} simulated clips, {int(real.sum())} of them objects"
+    return write_logistic(folder / "objects.json", FEATURES, weights, bias, digits=5, fitted_on=fitted_on)
 
 
 def object_examples(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,14 @@
-"""Logistic regression with a ridge."""
+"""Logistic regression with a ridge, and its file."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
+
+from pavas_core.video.atomic import replacing
 
 _STEPS = 30
 
@@ -25,3 +31,17 @@ def fit_logistic(
         found = found - np.linalg.solve((x.T * (counts * likely * (1.0 - likely))) @ x + penalty, slope)
     weights = found[:-1] / spread
     return weights, float(found[-1] - weights @ mean)
+
+
+def write_logistic(
+    path: Path, names: Sequence[str], weights: np.ndarray, bias: float, *, digits: int, fitted_on: str
+) -> Path:
+    """The file that ``estimation.regression`` reads; its path."""
+    stored = {
+        "fitted_on": fitted_on,
+        "weights": {name: round(float(w), digits) for name, w in zip(names, weights, strict=True)},
+        "bias": round(bias, digits),
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(stored, indent=1) + "\n")
+    return path

@@ -69,11 +69,7 @@ def judged(
     ``points`` [L, 2] are each track's centres in pixels of the first frame; ``reliable`` says whose centre moves as the
     object does, ``rigid`` whose outline stays the same.
     """
-    if not tracks.tracks:
-        return []
-    marks = [marks_of(v, tracks.width, time_scale) for v in velocities]
-    peaks = find_peaks(tracks, points, marks)
-    found = _moments(tracks, peaks, marks, velocities, reliable, rigid)
+    peaks, found = _evidence(tracks, points, reliable, rigid, velocities, time_scale)
     out = []
     for track, velocity, own, path, trusted, moments in zip(
         tracks.tracks, velocities, peaks, points, reliable, found, strict=True
@@ -97,29 +93,33 @@ def moments_of(
     time_scale: float,
 ) -> list[Moments]:
     """The moments at which ``judged`` weighs what is held or alive, track by track."""
-    if not tracks.tracks:
-        return []
-    marks = [marks_of(v, tracks.width, time_scale) for v in velocities]
-    peaks = find_peaks(tracks, points, marks)
-    found = _moments(tracks, peaks, marks, velocities, reliable, rigid)
+    _, found = _evidence(tracks, points, reliable, rigid, velocities, time_scale)
     return [moments for moments in found if moments is not None]
 
 
-def _moments(
+def _evidence(
     tracks: TrackSet,
-    peaks: Sequence[Sequence[Peak]],
-    marks: Sequence[Sequence[Mark]],
-    velocities: Sequence[Velocity],
+    points: Sequence[np.ndarray],
     reliable: Sequence[bool],
     rigid: Sequence[bool],
-) -> list[Moments | None]:
-    """Each track's moments; None for what is known to move by itself alone, and so is neither held nor alive."""
-    return [
+    velocities: Sequence[Velocity],
+    time_scale: float,
+) -> tuple[list[list[Peak]], list[Moments | None]]:
+    """What the scorer hears of each track, and each track's moments.
+
+    No moments of what is known to move by itself alone, and so is neither held nor alive.
+    """
+    if not tracks.tracks:
+        return [], []
+    marks = [marks_of(v, tracks.width, time_scale) for v in velocities]
+    peaks = find_peaks(tracks, points, marks)
+    found = [
         None if trusted and (velocity.free or stiff) else find_moments(track, tracks, own, mark)
         for track, own, mark, velocity, trusted, stiff in zip(
             tracks.tracks, peaks, marks, velocities, reliable, rigid, strict=True
         )
     ]
+    return peaks, found
 
 
 def _reaches_out(track: Track) -> bool:

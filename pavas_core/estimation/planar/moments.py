@@ -7,14 +7,13 @@ weighs it: a logistic regression (``moments.json``) fitted on real clips, as doc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from pavas_core.estimation import regression
 from pavas_core.estimation.planar.scorer import Peak
 from pavas_core.estimation.planar.signals import Mark
 from pavas_core.physics.types import Track, TrackSet
@@ -127,20 +126,13 @@ def find_moments(track: Track, tracks: TrackSet, peaks: Sequence[Peak], marks: S
 
 def likelihood(measures: np.ndarray) -> np.ndarray:
     """Probability, [N], that moments with these measures [N, M] are blows."""
-    weights, bias = _weights()
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(measures @ weights + bias, -50, 50))))
+    return regression.likelihood(measures, MEASURES, WEIGHTS)
 
 
 def seen_to_stop(measures: np.ndarray) -> np.ndarray:
     """bool [N]: at least half of what was fast stops, and the stop is no mere echo of a larger one around."""
     of = dict(zip(MEASURES, measures.T, strict=True))
     return np.asarray((of["stopped"] >= _STOPPED) & (of["first"] >= _FIRST))
-
-
-@cache
-def _weights() -> tuple[np.ndarray, float]:
-    stored = json.loads(WEIGHTS.read_text())
-    return np.array([stored["weights"][name] for name in MEASURES]), float(stored["bias"])
 
 
 def _motion(track: Track, tracks: TrackSet) -> _Motion | None:

@@ -6,13 +6,12 @@ simulated scenes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from pavas_core.estimation import regression
 from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas
 from pavas_core.estimation.tracking.moving import furthest_run
 
@@ -54,8 +53,7 @@ def judged(bodies: list[Body], width: int, frame_rate: float, frames: int) -> li
 
 def likelihood(features: np.ndarray) -> np.ndarray:
     """Probability, [N], that each of the bodies with these features [N, F] is an object of its own."""
-    weights, bias = _weights()
-    return 1.0 / (1.0 + np.exp(-(features @ weights + bias)))
+    return regression.likelihood(features, FEATURES, WEIGHTS)
 
 
 def _goes_its_own_way(features: np.ndarray) -> np.ndarray:
@@ -145,9 +143,3 @@ def _boxes(body: Body) -> np.ndarray:
 
 def _diagonal(points: np.ndarray) -> float:
     return float(np.hypot(*np.ptp(points, axis=0)))
-
-
-@cache
-def _weights() -> tuple[np.ndarray, float]:
-    stored = json.loads(WEIGHTS.read_text())
-    return np.array([stored["weights"][name] for name in FEATURES]), float(stored["bias"])

@@ -210,11 +210,10 @@ class Linker:
             self.active.append(trail)
         self._retire(frame)
 
-    def finish(self) -> list[Trail]:
-        """All trails, after the last frame."""
+    def finish(self) -> None:
+        """No trail goes on beyond the last frame: the film, or a shot of it, ends."""
         self.finished.extend(self.active)
         self.active = []
-        return self.finished
 
     def _retire(self, frame: int) -> None:
         keep = []
