@@ -1,4 +1,4 @@
-"""What pavas-nano is told of every impact besides its impulse: what met, how heavy it is and how fast.
+"""What pavas-nano is told of every impact besides its impulse: what met, how heavy and fast it is, what will ring.
 
 A fact that is not known is zero in all its columns, one of which says that it is told.
 """
@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pavas_core.models.nano_codec import CodecConfig
+from pavas_core.models.nano_modes import CONTACT_S, DECAY, LEVEL_DB, MODES, SLOWEST, impact_modes
 from pavas_core.models.nano_text import families, materials
+from pavas_core.physics.types import CONTACTS
 
 if TYPE_CHECKING:
     from pavas_core.physics.types import Body, Impact, Scene
@@ -37,20 +41,26 @@ def told_of(scene: Scene) -> Told:
     return Told(fact_columns(facts)[None], fact_columns(without_stuff(facts))[None], stuff_of(scene))
 
 
-CONTACTS = ("bounce", "strike", "collision", "landing", "catch")
 MASS, PARTNER_MASS, SPEED, ENERGY, CONTACT, MATERIAL, FAMILY, OTHER_MATERIAL, OTHER_FAMILY = range(9)
 """Places of a row of facts, float with NaN for unknown: kilograms, kilograms, metres per second along the normal,
-joules, and the numbers of contact, materials and families. The other is the partner, or the surface."""
-FACTS = 9
+joules, and the numbers of contact, materials and families. The other is the partner, or the surface. Then what will
+ring (:func:`impact_modes`)."""
+NUMBERS = 9
+FACTS = NUMBERS + MODES
 STUFF = (MATERIAL, FAMILY, OTHER_MATERIAL, OTHER_FAMILY)
 _SCALES = {MASS: (-1.0, 2.0), PARTNER_MASS: (-1.0, 2.0), SPEED: (0.5, 1.0), ENERGY: (-2.0, 3.0)}
 """Mean and spread of the logarithms."""
+_MODE_SCALES = {CONTACT_S: (-6.5, 1.5), LEVEL_DB: (-10.0, 20.0)}
+_DECAY_SCALE = (3.0, 1.5)
 _Z_LIMIT = 4.0
+DECAYS = 2
+"""The last columns are rates at which an impact's sound fades, nepers a token; zero where they are not known."""
 
 
 def facts_dim() -> int:
     """Columns of :func:`fact_columns`."""
-    return 2 * len(_SCALES) + len(CONTACTS) + 2 * (len(materials()) + _STUFF_NUMBERS + len(families()))
+    told = 2 * len(_SCALES) + len(CONTACTS) + 2 * (len(materials()) + _STUFF_NUMBERS + len(families()))
+    return told + 1 + MODES + DECAYS
 
 
 def impact_facts(scene: Scene) -> Tensor:
@@ -61,9 +71,13 @@ def impact_facts(scene: Scene) -> Tensor:
 
 
 def _row(impact: Impact, bodies: dict[str, Body]) -> list[float]:
+    from pavas_core.synthesis.voices import body_material
+
     body, partner = bodies[impact.object_id], bodies.get(impact.partner or "")
     # Of what was pushed by something unseen, neither how fast that came nor what it lost is known.
     pushed = impact.pre_normal_mps <= 0.0
+    named = all(body_material(one).key in materials() for one in (body, partner) if one)
+    modes = impact_modes(impact, bodies) if named and not pushed else np.full(MODES, np.nan)
     return [
         body.mass.mass_kg,
         partner.mass.mass_kg if partner else math.nan,
@@ -72,6 +86,7 @@ def _row(impact: Impact, bodies: dict[str, Body]) -> list[float]:
         _number(CONTACTS, impact.contact),
         *_stuff(body),
         *(_stuff(partner) if partner else (_number(materials(), impact.surface), math.nan)),
+        *modes,
     ]
 
 
@@ -101,8 +116,15 @@ def stuff_of(scene: Scene) -> tuple[frozenset[str], frozenset[str]]:
 
 def without_stuff(facts: Tensor) -> Tensor:
     """``facts`` (..., FACTS) of which nobody says what things are made of or shaped like."""
-    facts = facts.clone()
+    facts = without_modes(facts)
     facts[..., list(STUFF)] = torch.nan
+    return facts
+
+
+def without_modes(facts: Tensor) -> Tensor:
+    """``facts`` (..., FACTS) of which it is not known what rings: that takes masses, speed and materials."""
+    facts = facts.clone()
+    facts[..., NUMBERS:] = torch.nan
     return facts
 
 
@@ -119,7 +141,18 @@ def fact_columns(facts: Tensor) -> Tensor:
         number = facts[..., place]
         row = table.to(facts.device)[number.nan_to_num().long()]
         parts.append(torch.where(number.isnan()[..., None], 0.0, row))
-    return torch.cat(parts, dim=-1)
+    return torch.cat([*parts, _mode_columns(facts[..., NUMBERS:])], dim=-1)
+
+
+def _mode_columns(modes: Tensor) -> Tensor:
+    """Columns (..., 1 + MODES + DECAYS) of what will ring (..., MODES)."""
+    known, columns = ~modes[..., :1].isnan(), modes.clone()
+    for place, (mean, spread) in _MODE_SCALES.items():
+        columns[..., place] = (modes[..., place] - mean) / spread
+    decays = modes[..., [DECAY, SLOWEST]]
+    columns[..., [DECAY, SLOWEST]] = (decays.clamp(min=1e-3).log() - _DECAY_SCALE[0]) / _DECAY_SCALE[1]
+    columns = torch.cat([columns.clamp(-_Z_LIMIT, _Z_LIMIT), decays / CodecConfig().rate_hz], dim=-1)
+    return torch.cat([known.float(), torch.where(known, columns, 0.0)], dim=-1)
 
 
 _STUFF_NUMBERS = 3

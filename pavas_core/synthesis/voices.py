@@ -94,22 +94,45 @@ def _body_voice(
 ) -> Voice:
     """A body's ringing and jolt."""
     shape = body_shape(body)
-    moving = body.object.id == impact.object_id
     own = generator(seed, body.object.id)
     detune = 1.0 + 0.012 * own.standard_normal(shape.frequencies_hz.size)
     spot = own.uniform(0.0, 0.5) + _SPOT_SPREAD * rng.standard_normal()
-    velocity = impact.impulse_ns / (shape.share * body.mass.mass_kg)
-    ringing = _TOOL_RINGING if moving and impact.contact == "strike" else 1.0
-    support = _SUPPORT_PER_S[impact.contact if moving else "collision"]
-    free = body_modes(shape, ringing * velocity, strike_weights(shape.frequencies_hz.size, spot), support)
-    driven = free.pressure_pa * pulse_gain(free.frequency_hz, contact_s)
+    jolt_mps = _jolt_mps(impact, body, shape)
+    driven = _driven_modes(impact, body, shape, contact_s, strike_weights(shape.frequencies_hz.size, spot))
     # Jolt of a rigid sphere: p = rho0 a^3 / (2 c r) da/dt (Koss & Alfredson, J. Sound Vib. 27 (1973)), for a force of
     # one raised cosine; the sphere cannot sound faster than sound crosses it.
     click_s = max(contact_s, 2.0 * shape.radius_m / SOUND_SPEED_MPS)
-    jolt_mps = ringing * velocity
     click_pa = AIR_DENSITY_KG_M3 * shape.radius_m**3 / (2 * SOUND_SPEED_MPS) * jolt_mps * 2 * math.pi / click_s**2
-    modes = Modes(free.frequency_hz * detune, free.decay_per_s, driven)
+    modes = replace(driven, frequency_hz=driven.frequency_hz * detune)
     return Voice(body.object.id, modes, contact_s, click_pa, click_s, noise_pa, texture)
+
+
+def expected_ringing(impact: Impact, bodies: dict[str, Body], ground: Material) -> tuple[Modes, float]:
+    """Modes of the two that met in an impact, as they are on average over strike positions and bodies of a kind, and
+    the length of the contact in seconds. ``ground`` is what ``unknown`` means; a wide surface has no modes to tell."""
+    body = bodies[impact.object_id]
+    partner = bodies.get(impact.partner) if impact.partner else None
+    surface = MATERIALS.get(impact.surface, ground) if impact.surface != "unknown" else ground
+    contact_s = contact_time_s(impact, body, partner, surface)
+    impact = replace(impact, impulse_ns=body_shape(body).share * impact.impulse_ns)
+    shapes = [(one, body_shape(one)) for one in (body, partner) if one]
+    driven = [_driven_modes(impact, one, shape, contact_s, np.ones(shape.frequencies_hz.size)) for one, shape in shapes]
+    if _strikes_thing(impact, surface) and not partner:
+        driven.append(_struck_modes(impact, surface, contact_s))
+    return join(driven), contact_s
+
+
+def _jolt_mps(impact: Impact, body: Body, shape: Shape) -> float:
+    """Change of a body's velocity, as far as it is heard."""
+    struck_with = body.object.id == impact.object_id and impact.contact == "strike"
+    return (_TOOL_RINGING if struck_with else 1.0) * impact.impulse_ns / (shape.share * body.mass.mass_kg)
+
+
+def _driven_modes(impact: Impact, body: Body, shape: Shape, contact_s: float, weights: np.ndarray) -> Modes:
+    """A body's modes shaped by the contact's force pulse; ``weights`` are the mode shapes where it was struck."""
+    support = _SUPPORT_PER_S[impact.contact if body.object.id == impact.object_id else "collision"]
+    free = body_modes(shape, _jolt_mps(impact, body, shape), weights, support)
+    return free.scaled(pulse_gain(free.frequency_hz, contact_s))
 
 
 def _surroundings(impact: Impact, surface: Material, contact_s: float, seed: int, rng: np.random.Generator) -> Modes:
@@ -119,12 +142,21 @@ def _surroundings(impact: Impact, surface: Material, contact_s: float, seed: int
     uneven = 1.0 + 0.15 * rng.standard_normal(SURFACE_BANDS)
     spot = own.uniform(0.0, 0.5) + _SPOT_SPREAD * rng.standard_normal()
     dense = dense.scaled(uneven * pulse_gain(dense.frequency_hz, contact_s))
-    if impact.contact != "strike" or surface.covering:
+    if not _strikes_thing(impact, surface):
         return dense
+    ringing = _struck_modes(impact, surface, contact_s)
+    return join([dense.scaled(_STRUCK_SPREADING), ringing.scaled(strike_weights(ringing.frequency_hz.size, spot))])
+
+
+def _strikes_thing(impact: Impact, surface: Material) -> bool:
+    return impact.contact == "strike" and not surface.covering
+
+
+def _struck_modes(impact: Impact, surface: Material, contact_s: float) -> Modes:
+    """A struck thing that is not tracked, made of ``surface``."""
     struck = make_shape("bar" if surface.metal else "plate", _STRUCK_MASS_KG, surface)
-    weights = strike_weights(struck.frequencies_hz.size, spot) * pulse_gain(struck.frequencies_hz, contact_s)
-    ringing = body_modes(struck, impact.impulse_ns / _STRUCK_MASS_KG, weights, _STRUCK_SUPPORT_PER_S)
-    return join([dense.scaled(_STRUCK_SPREADING), ringing])
+    weights = pulse_gain(struck.frequencies_hz, contact_s)
+    return body_modes(struck, impact.impulse_ns / _STRUCK_MASS_KG, weights, _STRUCK_SUPPORT_PER_S)
 
 
 def contact_texture(first: Material, second: Material) -> Texture:

@@ -19,6 +19,7 @@ from pavas_core.models.nano_facts import (
     SPEED,
     STUFF,
     fact_columns,
+    without_modes,
     without_stuff,
 )
 from pavas_core.models.nano_text import Thing, text_tokens
@@ -206,9 +207,11 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
             withheld[:] = False
         if withheld[0]:
             mass[item] = torch.nan
+            facts[item] = without_modes(facts[item])
             facts[item][:, [MASS, PARTNER_MASS, ENERGY]] = torch.nan
         if withheld[1]:
             speed[item] = torch.nan
+            facts[item] = without_modes(facts[item])
             facts[item][:, [SPEED, ENERGY]] = torch.nan
         if withheld[2] and not data.edited[at]:
             known[item] = False
@@ -237,6 +240,8 @@ def _facts_told(facts: Tensor, named: bool, rng: np.random.Generator) -> Tensor:
     if not named:
         return without_stuff(facts)
     facts = facts.clone()
+    silent = torch.from_numpy(rng.random(len(facts)) < NO_FACT)
+    facts[silent] = without_modes(facts[silent])
     for place in STUFF:
         facts[torch.from_numpy(rng.random(len(facts)) < NO_FACT), place] = torch.nan
     return facts
