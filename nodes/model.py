@@ -29,7 +29,7 @@ TOO_MUCH = 1.5
 def say_what_suits(cls, model, cfg_strength: float) -> None:
     """Tell, on the node that samples, what of the model or of its guidance will not sound as expected."""
     lines = [NO_ADAPTER] if model.adapter is None else []
-    usual = getattr(model, "usual_cfg_strength", None)
+    usual = model.usual_cfg_strength
     if usual is not None and cfg_strength > TOO_MUCH * usual:
         lines.append(f"{model.name} is meant for cfg_strength {usual:g}: {cfg_strength:g} makes it too loud.")
     say_on_node(cls, "\n".join(lines))

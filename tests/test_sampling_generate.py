@@ -17,7 +17,7 @@ from pavas_core.errors import PavasError, PhysicsError
 from pavas_core.evaluation.loudness import loudness_lufs, measure
 from pavas_core.models.network import FlowTransformer, NetworkConfig
 from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter
-from pavas_core.models.sound_model import Features, ObjectFeatures
+from pavas_core.models.sound_model import Features, ObjectFeatures, SoundModel
 from pavas_core.physics.resample import speed_at
 from pavas_core.physics.types import Scene, Velocity
 from pavas_core.runtime import Runtime
@@ -33,7 +33,7 @@ RUNTIME = Runtime()
 
 
 @dataclass
-class TinyModel:
+class TinyModel(SoundModel):
     """A random network whose decoder is a repetition of the latent's first channel."""
 
     network: FlowTransformer

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from pavas_core.errors import WeightsError
 from pavas_core.models import nano_config
 from pavas_core.models.nano_codec import NanoCodec
-from pavas_core.models.nano_facts import Told, told_of
+from pavas_core.models.nano_facts import told_of
 from pavas_core.models.nano_text import named_materials, prompt_tokens
 from pavas_core.models.nano_visual import SHRUNK, Sight, look, see
 from pavas_core.models.network import FlowTransformer, NetworkConfig
 from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter
-from pavas_core.models.sound_model import Features, ObjectFeatures
+from pavas_core.models.sound_model import Features, ObjectFeatures, SoundModel, Told
 from pavas_core.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -46,15 +46,14 @@ loud with every seed, and as loud as its mean, not its median (all chosen on the
 LOUDNESS_CHANNELS = 3
 
 
-class NanoModel:
-    """The network in the box as a :class:`~pavas_core.models.sound_model.SoundModel`; computes in fp32."""
+class NanoModel(SoundModel):
+    """The network in the box; computes in fp32."""
 
-    name = NAME
+    name = encoder = NAME
     window_s = nano_config.WINDOW_S
     physics_cfg = PHYSICS_CFG
     usual_cfg_strength = CFG_STRENGTH
     dtype = torch.float32
-    adapter: PhyAdapter | None
 
     def __init__(self, network: FlowTransformer, adapter: PhyAdapter, codec: NanoCodec, facts: dict[str, Any]) -> None:
         self.network, self.adapter, self.codec = network.eval(), adapter.eval(), codec.eval()
@@ -64,7 +63,7 @@ class NanoModel:
         self.latent_rate_hz = codec.config.rate_hz
 
     def tempered(self, noise: Tensor) -> Tensor:
-        """Noise (B, L, C) with less chance, least in the channels that carry loudness."""
+        """The noise with less chance, least in the channels that carry loudness."""
         scale, lift = noise.new_full(noise.shape[-1:], CHANCE), noise.new_zeros(noise.shape[-1])
         scale[:LOUDNESS_CHANNELS] = LOUDNESS_CHANCE
         lift[0] = LOUDNESS_LIFT * self.codec.basis[0].sum().sign()
@@ -91,7 +90,7 @@ class NanoModel:
         return tokens
 
     def told_of_impacts(self, scene: Scene) -> Told:
-        """What the adapter is told of every impact besides its impulse."""
+        """What met in every impact, and what will ring."""
         return told_of(scene)
 
     def agrees(self, prompt: str, stuff: tuple[frozenset[str], frozenset[str]]) -> bool:

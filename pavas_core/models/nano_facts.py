@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,22 +16,11 @@ from torch import Tensor
 from pavas_core.models.nano_codec import CodecConfig
 from pavas_core.models.nano_modes import CONTACT_S, DECAY, LEVEL_DB, MODES, SLOWEST, impact_modes
 from pavas_core.models.nano_text import families, materials
+from pavas_core.models.sound_model import Told
 from pavas_core.physics.types import CONTACTS
 
 if TYPE_CHECKING:
     from pavas_core.physics.types import Body, Impact, Scene
-
-
-@dataclass(frozen=True)
-class Told:
-    """What an adapter is told of the impacts of one scene."""
-
-    facts: Tensor
-    """(1, K, columns)."""
-    unnamed: Tensor
-    """The same without materials and shapes."""
-    stuff: tuple[frozenset[str], frozenset[str]]
-    """Materials in ``facts``: of things, and of surfaces."""
 
 
 def told_of(scene: Scene) -> Told:

@@ -15,6 +15,7 @@ from pavas_core.errors import WeightsError
 from pavas_core.models import load
 from pavas_core.models.decoding import decode_latent
 from pavas_core.models.seeing import look
+from pavas_core.models.sound_model import Features, SoundModel
 from pavas_core.weights.companions import Companions, choose, contents_of
 from pavas_core.weights.contents import ROLES
 from pavas_core.weights.folders import Found
@@ -22,7 +23,6 @@ from pavas_core.weights.folders import Found
 if TYPE_CHECKING:
     from pavas_core.models.clip_encoder import ClipEncoder
     from pavas_core.models.load import Backbone
-    from pavas_core.models.sound_model import Features
     from pavas_core.models.synchformer import SyncEncoder
     from pavas_core.physics.types import TrackSet
     from pavas_core.runtime import Runtime
@@ -32,8 +32,8 @@ TRAINED_WINDOW_S = 8.0
 REMEMBERED_TEXTS = 32
 
 
-class PublishedModel:
-    """One published network as a :class:`~pavas_core.models.sound_model.SoundModel`.
+class PublishedModel(SoundModel):
+    """One published network.
 
     Network and codec are read when the model is made, encoders when they are first needed, so that sound from text
     alone never reads Synchformer; all stay in main memory. Network and encoders compute in ``dtype``; VAE and vocoder,

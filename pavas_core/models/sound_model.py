@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pavas_core.models.network import FlowTransformer
     from pavas_core.models.phy_adapter import PhyAdapter
-    from pavas_core.physics.types import TrackSet
+    from pavas_core.physics.types import Scene, TrackSet
     from pavas_core.runtime import Runtime
     from pavas_core.video.clip import Clip
 
@@ -49,10 +49,27 @@ class Features:
     """Seconds that a group of 8 sync tokens covers from its begin."""
 
 
+@dataclass(frozen=True)
+class Told:
+    """What an adapter is told of the impacts of one scene besides when and how hard."""
+
+    facts: Tensor
+    """(1, K, columns)."""
+    unnamed: Tensor
+    """The same as if nobody had said what things are made of."""
+    stuff: tuple[frozenset[str], frozenset[str]]
+    """Materials in ``facts``: of things, and of surfaces."""
+
+
 class SoundModel(Protocol):
-    """A network with its encoders and codec. Parts are resident on ``runtime.device`` only while they work."""
+    """A network with its encoders and codec. Parts are resident on ``runtime.device`` only while they work.
+
+    What only some networks have, others inherit as having none.
+    """
 
     name: str
+    encoder: str
+    """Name of the encoders whose features it takes; networks of one family share theirs."""
     sample_rate: int
     latent_rate_hz: float
     """Latent tokens a second."""
@@ -62,6 +79,10 @@ class SoundModel(Protocol):
     adapter: PhyAdapter | None
     dtype: dtype
     """The type the network computes in."""
+    physics_cfg: float | None = None
+    """How many times the step from no physics to the physics given is taken, where nobody says."""
+    usual_cfg_strength: float | None = None
+    """The guidance it is meant for, if it is meant for one."""
 
     def encode_video(self, clip: Clip, tracks: TrackSet | None, *, runtime: Runtime) -> Features:
         """Look at a clip once. With ``tracks``, features are pooled per object as well."""
@@ -70,6 +91,18 @@ class SoundModel(Protocol):
     def encode_text(self, text: str, *, runtime: Runtime) -> Tensor:
         """Text tokens float (Nt, text_dim) on the CPU; the empty string gives the null text."""
         ...
+
+    def tempered(self, noise: Tensor) -> Tensor:
+        """What sampling begins with, from noise (B, L, C)."""
+        return noise
+
+    def told_of_impacts(self, scene: Scene) -> Told | None:
+        """What the adapter is told of a scene's impacts, if it hears such facts."""
+        return None
+
+    def agrees(self, prompt: str, stuff: tuple[frozenset[str], frozenset[str]]) -> bool:
+        """Whether materials told, of things and of surfaces, may stand beside a prompt."""
+        return True
 
     def decode(self, latent: Tensor, *, runtime: Runtime) -> Tensor:
         """Waveforms float (B, samples) on the CPU from unnormalised latents (B, L, C)."""

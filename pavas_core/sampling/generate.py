@@ -73,7 +73,7 @@ def generate(
     and for impossible numbers.
     """
     _check(model, features, physics, steps, takes)
-    physics_cfg = getattr(model, "physics_cfg", None) if physics_cfg is None else physics_cfg
+    physics_cfg = model.physics_cfg if physics_cfg is None else physics_cfg
     network, device = model.network, runtime.device
     windows = plan_windows(features.duration_s, model.window_s, cuts_s=features.cuts_s, grid_s=features.sync_hop_s)
     length = latent_length(features.duration_s, model.latent_rate_hz)
@@ -83,11 +83,10 @@ def generate(
     given_text = _text(model, prompt, runtime)
     negative_text = _text(model, negative_prompt, runtime) if cfg_strength >= 1 else None
     modules = (network,) if model.adapter is None else (network, model.adapter)
-    if physics is not None and physics.unnamed is not None and not model.agrees(prompt, physics.stuff):  # type: ignore[attr-defined]
+    if physics is not None and physics.unnamed is not None and not model.agrees(prompt, physics.stuff):
         physics = replace(physics, given=physics.unnamed)
-    noise = torch.cat([seeded_noise(seed + take, (1, length, network.config.latent_dim)) for take in range(takes)])
-    if hasattr(model, "tempered"):
-        noise = model.tempered(noise)
+    drawn = [seeded_noise(seed + take, (1, length, network.config.latent_dim)) for take in range(takes)]
+    noise = model.tempered(torch.cat(drawn))
     with torch.inference_mode(), runtime.resident(*modules):
         branches = [
             _branches(
@@ -116,9 +115,9 @@ def generate(
 
 
 def _check(model: SoundModel, features: Features, physics: Physics | None, steps: int, takes: int) -> None:
-    if features.clip is not None and features.encoder != encoder_of(model):
+    if features.clip is not None and features.encoder != model.encoder:
         raise PavasError(
-            f"These features were made for {features.encoder} and {model.name} needs those of {encoder_of(model)}: "
+            f"These features were made for {features.encoder} and {model.name} needs those of {model.encoder}: "
             "run Encode Video with this model."
         )
     if physics is not None and physics.model != model.name:
@@ -129,11 +128,6 @@ def _check(model: SoundModel, features: Features, physics: Physics | None, steps
         raise PavasError(f"{steps} steps and {takes} takes make no sound: give 1 or more of each.")
     if not features.duration_s > 0:
         raise PavasError(f"A sound of {features.duration_s} s cannot be made: give a longer duration.")
-
-
-def encoder_of(model: SoundModel) -> str:
-    """Name of the encoders whose features a network takes; networks of one family share theirs."""
-    return getattr(model, "encoder", model.name)
 
 
 def _text(model: SoundModel, text: str, runtime: Runtime) -> Tensor | None:

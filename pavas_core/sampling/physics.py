@@ -53,12 +53,12 @@ def encode_physics(model: SoundModel, features: Features, scene: Scene, *, runti
         )
     inputs = physics_inputs(features, scene, model.latent_rate_hz, adapter.config.feature_dim)
     length = latent_length(features.duration_s, model.latent_rate_hz)
-    if not adapter.config.impact_facts:
+    told = model.told_of_impacts(scene)
+    if told is None:
         with torch.inference_mode(), runtime.resident(adapter):
             given = adapter.encode(_on(inputs, runtime.device), length)
             null = null_condition(adapter, runtime.device)
         return Physics(model.name, _condition_on(given, "cpu"), _condition_on(null, "cpu"))
-    told = model.told_of_impacts(scene)  # type: ignore[attr-defined]
     both = (replace(inputs, impact_facts=facts) for facts in (told.facts, told.unnamed))
     with torch.inference_mode(), runtime.resident(adapter):
         given, unnamed = (_condition_on(adapter.encode(_on(one, runtime.device), length), "cpu") for one in both)
