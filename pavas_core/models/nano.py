@@ -14,6 +14,7 @@ from pavas_core.errors import WeightsError
 from pavas_core.models import nano_config
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_facts import told_of
+from pavas_core.models.nano_packing import unpacked
 from pavas_core.models.nano_text import named_materials, prompt_tokens
 from pavas_core.models.nano_visual import SHRUNK, Sight, look, see
 from pavas_core.models.network import FlowTransformer, NetworkConfig
@@ -160,7 +161,7 @@ def load_nano(runtime: Runtime, path: Path = WEIGHTS) -> NanoModel:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            tensors = unpacked({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         facts = {name: value if name == "name" else json.loads(value) for name, value in metadata.items()}
         build = {} if runtime.operations is None else {"operations": runtime.operations}
         network = FlowTransformer(NetworkConfig(**facts["network"]), **build)

@@ -15,6 +15,7 @@ import numpy as np
 from pavas_core.errors import WeightsError
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import NAME, network_config
+from pavas_core.models.nano_packing import packed
 from pavas_core.models.phy_adapter import AdapterConfig
 from pavas_core.runtime import Runtime
 from pavas_core.training.loop import NanoNetwork, Recipe, parameter_count, train
@@ -149,7 +150,7 @@ def _train_in(
 
 
 def export(model: NanoNetwork, codec: NanoCodec, folder: Path, lift_db: float = 0.0) -> Path:
-    """Write network, adapter and codec in half precision with their configuration, recipe and scores.
+    """Write network, adapter and codec, packed, with their configuration, recipe and scores.
 
     All sounds become ``lift_db`` louder: their log spectra by a constant, which the mean of the latent takes up.
     """
@@ -161,13 +162,13 @@ def export(model: NanoNetwork, codec: NanoCodec, folder: Path, lift_db: float = 
         network.latent_mean += codec.basis.sum(dim=1) * (lift_db / 20 * math.log(10))
     parts = {"network": network, "adapter": model.adapter, "codec": codec}
     tensors = {
-        f"{part}.{name}": value.detach().to(torch.float16).contiguous()
+        f"{part}.{name}": value.detach()
         for part, module in parts.items()
         for name, value in module.state_dict().items()
     }
     path = folder / f"{NAME}.safetensors"
     with replacing(path) as temporary:
-        save_file(tensors, str(temporary), metadata=_metadata(model, folder, lift_db))
+        save_file(packed(tensors), str(temporary), metadata=_metadata(model, folder, lift_db))
     return path
 
 
