@@ -25,6 +25,7 @@ VARIANTS = {
     "paper": {"use_impacts": False},
     "impacts": {},
     "facts of impacts": {"impact_facts": 5},
+    "what rings": {"impact_facts": 5, "impact_bands": 2},
     "joint gates": {"gate_context": "joint"},
     "gates too": {"modulate_gates": True},
     "mass only": {"use_velocity": False, "use_impacts": False},
@@ -184,6 +185,20 @@ def test_what_met_is_heard_from_its_impact_on_until_it_has_died_away():
     assert not change[heard < -BEFORE_TOKENS].any()
     assert change[(heard > -BEFORE_TOKENS) & (heard < REACH_TOKENS)].all()
     assert not change[heard > REACH_TOKENS].any()
+
+
+def test_a_band_is_heard_until_it_has_faded():
+    """Levels and rates are the last columns: a rate changes nothing once the band is gone under either."""
+    module, given = adapter(impact_facts=5, impact_bands=2), physics(impacts=1)
+    facts = torch.tensor([[[0.0, 4.0, 0.0, 0.5, 0.0]]])
+    module.ringing.met[0].weight.data[:, 3:5] = 0  # what rates say beside what is left of the bands
+    given = replace(given, impact_token=torch.tensor([[20.0]]), impact_facts=facts)
+    faster = replace(given, impact_facts=torch.tensor([[[0.0, 4.0, 0.0, 1.0, 0.0]]]))
+    change = (module.encode(given, LENGTH).ringing - module.encode(faster, LENGTH).ringing).norm(dim=-1)[0]
+    heard = torch.arange(LENGTH) + 0.5 - 20.0
+    assert not change[heard <= 0].any()
+    assert change[(heard > 0) & (heard < 8)].all()
+    assert not change[heard >= 8].any()
 
 
 def test_order_and_padding_of_impacts_change_nothing():

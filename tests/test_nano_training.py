@@ -12,7 +12,8 @@ import torch
 from pavas_core.errors import WeightsError
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import ABLATIONS, ablated_config, adapter_config
-from pavas_core.models.nano_facts import FACTS, fact_columns, without_stuff
+from pavas_core.models.nano_facts import FACTS, NUMBERS, fact_columns, without_stuff
+from pavas_core.models.nano_modes import BAND, RATE
 from pavas_core.models.nano_text import text_tokens
 from pavas_core.models.nano_visual import look, see
 from pavas_core.models.phy_adapter import PhysicsInputs
@@ -24,6 +25,7 @@ from pavas_core.training.examples import example, through_tracker, training_clip
 from pavas_core.training.faults import with_faults
 from pavas_core.training.loop import (
     AVERAGE_EVERY,
+    RINGING_WEIGHT,
     NanoNetwork,
     Recipe,
     clip_levels_db,
@@ -195,20 +197,34 @@ def test_rare_kinds_of_scenes_are_drawn_more_often(examples: list[dict]) -> None
     assert share[0] > 2 * share[2:].mean() > 3 * share[1] > 0
 
 
+def test_ringing_tokens_weigh_most(data: Examples) -> None:
+    facts = torch.zeros(1, 1, 4)
+    facts[..., 0], facts[..., 2] = 2.0, 0.1  # gone after 20 tokens
+    physics = replace(
+        whole(data, np.zeros(1, int), np.zeros(1, int)).physics,
+        impact_token=torch.tensor([[10.5]]),
+        impulse_ns=torch.tensor([[1.0]]),
+        impact_facts=facts,
+    )
+    plain, weight = token_weights(physics, 128)[0], token_weights(physics, 128, bands=2)[0]
+    share = weight / plain
+    torch.testing.assert_close(share[[15, 20]], RINGING_WEIGHT * share[[12, 12]])
+    torch.testing.assert_close(share[[12, 35]], share[[100, 100]])
+    assert share[20] > share[28] > share[35]
+
+
 def test_sounds_that_ring_on_are_drawn_more_often(examples: list[dict]) -> None:
-    """One variant of one scene is as loud half a second after its only impact as it was at once."""
-    quiet, hit = torch.zeros_like(examples[0]["variants"][0]["latent"]), torch.tensor([1.0])
-    quiet[:, 0] = -7.0
-    struck = quiet.clone()
-    struck[31:34, 0] = 60.0
-    ringing = struck.clone()
-    ringing[34:60, 0] = 60.0
-    changed = {"impact_s": hit, "impulse_ns": hit, "facts": torch.zeros(1, FACTS)}
+    """In one variant of one scene a band stands 3 nepers over what is heard and fades slowly."""
+    hit, gone = torch.tensor([1.0]), torch.zeros(1, FACTS)
+    gone[0, [NUMBERS + BAND, NUMBERS + RATE]] = torch.tensor([3.0, 20.0])
+    rung = gone.clone()
+    rung[0, NUMBERS + RATE] = 2.0
 
     def scene(rings: bool) -> dict:
-        latents = [ringing if rings and number == 2 else struck for number in range(6)]
-        rows = zip(examples[0]["variants"], latents, strict=True)
-        return {**examples[0], "variants": [{**variant, **changed, "latent": latent} for variant, latent in rows]}
+        facts = [rung if rings and number == 2 else gone for number in range(6)]
+        rows = zip(examples[0]["variants"], facts, strict=True)
+        told = {"impact_s": hit, "impulse_ns": hit}
+        return {**examples[0], "variants": [{**variant, **told, "facts": one} for variant, one in rows]}
 
     rows = stack([scene(number == 4) for number in range(12)], 31.25)
     assert np.argwhere(rows.often > rows.often.min()).tolist() == [[4, 2]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pavas_core.models.nano_codec import CodecConfig
-from pavas_core.models.nano_facts import DECAYS, facts_dim
+from pavas_core.models.nano_facts import facts_dim
+from pavas_core.models.nano_modes import BANDS
 from pavas_core.models.nano_text import TEXT_ROWS, text_dim
 from pavas_core.models.nano_visual import CLIP_DIM, OBJECT_DIM, SYNC_DIM
 from pavas_core.models.network import NetworkConfig
@@ -42,7 +43,7 @@ def adapter_config(**changes: Any) -> AdapterConfig:
         "bottleneck": 32,
         "use_impacts": True,
         "impact_facts": facts_dim(),
-        "impact_decays": DECAYS,
+        "impact_bands": BANDS,
         "gate_context": "joint",
         "mass_unit_kg": 0.001,
         "mass_mean": 6.5,
@@ -66,4 +67,4 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 def ablated_config(row: str, injection: str = "delta") -> AdapterConfig:
     """The adapter of a row of table 3; ``injection`` is ``delta`` or ``sum``. Without impacts: they tell of both."""
-    return adapter_config(use_impacts=False, impact_facts=0, impact_decays=0, injection=injection, **ABLATIONS[row])
+    return adapter_config(use_impacts=False, impact_facts=0, impact_bands=0, injection=injection, **ABLATIONS[row])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pavas_core.models.nano_codec import CodecConfig
-from pavas_core.models.nano_modes import CONTACT_S, DECAY, LEVEL_DB, MODES, SLOWEST, impact_modes
+from pavas_core.models.nano_modes import CONTACT_S, LEVEL_DB, MODES, RATE, impact_modes
 from pavas_core.models.nano_text import families, materials
 from pavas_core.models.sound_model import Told
 from pavas_core.physics.types import CONTACTS
@@ -39,16 +39,15 @@ STUFF = (MATERIAL, FAMILY, OTHER_MATERIAL, OTHER_FAMILY)
 _SCALES = {MASS: (-1.0, 2.0), PARTNER_MASS: (-1.0, 2.0), SPEED: (0.5, 1.0), ENERGY: (-2.0, 3.0)}
 """Mean and spread of the logarithms."""
 _MODE_SCALES = {CONTACT_S: (-6.5, 1.5), LEVEL_DB: (-10.0, 20.0)}
-_DECAY_SCALE = (3.0, 1.5)
 _Z_LIMIT = 4.0
-DECAYS = 2
-"""The last columns are rates at which an impact's sound fades, nepers a token; zero where they are not known."""
+_FASTEST = 4.0
+"""Nepers a token; what fades faster is gone before the next one."""
 
 
 def facts_dim() -> int:
     """Columns of :func:`fact_columns`."""
     told = 2 * len(_SCALES) + len(CONTACTS) + 2 * (len(materials()) + _STUFF_NUMBERS + len(families()))
-    return told + 1 + MODES + DECAYS
+    return told + 1 + MODES
 
 
 def impact_facts(scene: Scene) -> Tensor:
@@ -133,13 +132,12 @@ def fact_columns(facts: Tensor) -> Tensor:
 
 
 def _mode_columns(modes: Tensor) -> Tensor:
-    """Columns (..., 1 + MODES + DECAYS) of what will ring (..., MODES)."""
+    """Columns (..., 1 + MODES) of what will ring (..., MODES); the last are levels of bands in nepers over what is
+    heard, and the rates at which they fade, in nepers a token."""
     known, columns = ~modes[..., :1].isnan(), modes.clone()
     for place, (mean, spread) in _MODE_SCALES.items():
-        columns[..., place] = (modes[..., place] - mean) / spread
-    decays = modes[..., [DECAY, SLOWEST]]
-    columns[..., [DECAY, SLOWEST]] = (decays.clamp(min=1e-3).log() - _DECAY_SCALE[0]) / _DECAY_SCALE[1]
-    columns = torch.cat([columns.clamp(-_Z_LIMIT, _Z_LIMIT), decays / CodecConfig().rate_hz], dim=-1)
+        columns[..., place] = ((modes[..., place] - mean) / spread).clamp(-_Z_LIMIT, _Z_LIMIT)
+    columns[..., RATE:] = (modes[..., RATE:] / CodecConfig().rate_hz).clamp(max=_FASTEST)
     return torch.cat([known.float(), torch.where(known, columns, 0.0)], dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""What a textbook says of an impact before it is heard: at which pitches it rings, for how long, and how long it lasts.
+"""What a textbook says of an impact before it is heard: how long the two touch, and what rings how loudly for how long.
 
 The modes are those of the modal engine, for what is known of the two that met.
 """
@@ -17,34 +17,34 @@ from pavas_core.synthesis.voices import expected_ringing
 BANDS = 32
 """Bands of equal width in mel from LOW_HZ up to the codec's highest frequency."""
 LOW_HZ = 60.0
-SPAN_DB = 30.0
-"""Bands so far below the loudest count as silent."""
+HIGH_HZ = CodecConfig().sample_rate / 2
+FLOOR_DB = -60.0
+"""Level of a band below which ringing is lost in a quiet room, dB of 1 Pa at 1 m."""
+NEPER_DB = 20 / math.log(10)
 EARLY_S = 0.06
-"""What rings is weighed by its energy in the first moments: about one window of the codec."""
-CONTACT_S, LEVEL_DB, DECAY, SLOWEST = range(4)
-"""Places of the first numbers: natural logarithm of the contact's length in seconds; mean level of what rings in its
-first EARLY_S at 1 m, dB of 1 Pa; decay of what rings most and of what rings longest, 1/s."""
-MODES = 4 + BANDS
-"""Then how far every band lies over SPAN_DB below the loudest, 0 to 1."""
+"""Modes of one band are weighed by their energy in the first moments: about one window of the codec."""
+CONTACT_S, LEVEL_DB, BAND, RATE = 0, 1, 2, 2 + BANDS
+"""Places of the natural logarithm of the contact's length in seconds, of the level of all that rings in dB of 1 Pa, of
+the first band's level over FLOOR_DB in nepers, none below 0, and of the rate in 1/s at which that fades."""
+MODES = 2 + 2 * BANDS
 
 
 def impact_modes(impact: Impact, bodies: dict[str, Body]) -> np.ndarray:
     """Numbers [MODES] of one impact between bodies whose mass and material are known."""
     modes, contact_s = expected_ringing(impact, bodies, MATERIALS["unknown"])
-    inside = (modes.frequency_hz > LOW_HZ) & (modes.frequency_hz < CodecConfig().sample_rate / 2)
-    frequency, decay, power = modes.frequency_hz[inside], modes.decay_per_s[inside], modes.pressure_pa[inside] ** 2
+    inside = (modes.frequency_hz > LOW_HZ) & (modes.frequency_hz < HIGH_HZ)
+    frequency, decay, power = modes.frequency_hz[inside], modes.decay_per_s[inside], modes.pressure_pa[inside] ** 2 / 2
     early = power * -np.expm1(-2 * decay * EARLY_S) / (2 * decay * EARLY_S)
-    row = np.zeros(MODES)
-    row[CONTACT_S], row[LEVEL_DB] = math.log(contact_s), 10 * math.log10(early.sum() + 1e-12)
-    if early.sum() <= 0:
-        return row
-    row[DECAY], row[SLOWEST] = (np.exp(np.average(np.log(decay), weights=by)) for by in (early, power / decay))
-    place = (_mel(frequency) - _mel(LOW_HZ)) / (_mel(CodecConfig().sample_rate / 2) - _mel(LOW_HZ)) * (BANDS - 1)
+    place = (_mel(frequency) - _mel(LOW_HZ)) / (_mel(HIGH_HZ) - _mel(LOW_HZ)) * (BANDS - 1)
     low = np.floor(place).astype(int)
     over = place - low
-    band = np.bincount(low, early * (1 - over), BANDS) + np.bincount(low + 1, early * over, BANDS)
-    row[4:] = np.clip(1 + 10 * np.log10(band / band.max() + 1e-12) / SPAN_DB, 0.0, 1.0)
-    return row
+    band, energy, fading = (
+        np.bincount(low, by * (1 - over), BANDS) + np.bincount(low + 1, by * over, BANDS)
+        for by in (power, early, early * np.log(decay))
+    )
+    level = np.maximum(0.0, (10 * np.log10(band + 1e-12) - FLOOR_DB) / NEPER_DB)
+    rate = np.where(level > 0, np.exp(fading / np.maximum(energy, 1e-30)), 0.0)
+    return np.concatenate([[math.log(contact_s), 10 * math.log10(power.sum() + 1e-12)], level, rate])
 
 
 def _mel(frequency_hz: np.ndarray | float) -> np.ndarray:

@@ -26,8 +26,6 @@ LAST_IMPACTS, BEFORE_TOKENS, REACH_TOKENS = 6, 2.0, 64.0
 HEADS = 4
 _FADES = (1.0, 4.0, 16.0, 64.0)
 """Tokens in which an echo fades to 1/e."""
-FADED = 6.0
-"""Nepers after which nothing is heard of an impact."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,9 @@ class AdapterConfig:
     use_impacts: bool = False
     impact_facts: int = 0
     """Columns that say what met in every impact, as the network that owns the adapter writes them; 0 = none."""
-    impact_decays: int = 0
-    """How many of these, the last, are rates at which an impact's sound fades, nepers a token; 0 = not known."""
+    impact_bands: int = 0
+    """The last columns are the levels of so many bands, in nepers over what is heard, and the rates at which they fade,
+    in nepers a token; 0 = no such columns."""
     injection: Literal["delta", "sum"] = "delta"
     gate_context: Literal["separate", "joint"] = "separate"
     """Whether a gate of eq. 9 sees its own feature (paper) or both, so that heavy-slow with light-fast is not
@@ -178,16 +177,16 @@ class Ringing(nn.Module):
     """What still sounds at every latent token, (B, L, Dh): what met in the last impacts, how hard and how long ago.
 
     An impact's echo at a token is a product of both, so that a decay can be learned as one; heads choose the impacts
-    that are heard. Of the ``columns``, the last ``decays`` are rates at which it fades.
+    that are heard. The last of the ``columns`` say which ``bands`` ring, from which what is left of them follows.
     """
 
-    def __init__(self, columns: int, decays: int, dim: int, operations: Any, factory: dict[str, Any]) -> None:
+    def __init__(self, columns: int, bands: int, dim: int, operations: Any, factory: dict[str, Any]) -> None:
         super().__init__()
         self.met = nn.Sequential(
             operations.Linear(columns + 1, dim, **factory), nn.SiLU(), operations.Linear(dim, 2 * dim, **factory)
         )
-        self.decays = decays
-        self.since = operations.Linear(len(_FADES) + 3 + 2 * decays, dim, **factory)
+        self.bands = bands
+        self.since = operations.Linear(len(_FADES) + 3 + bands, dim, **factory)
         self.heed = operations.Linear(dim, HEADS, **factory)
         self.out = operations.Linear(dim, dim, **factory)
         self.silence = nn.Parameter(0.02 * torch.randn(dim, **factory))
@@ -203,16 +202,22 @@ class Ringing(nn.Module):
         own, share = met[rows, which].chunk(2, dim=-1)
         passed = since.clamp(min=0)
         times = [since / 16, passed.log1p(), (since < 0).to(since), *((-passed / fade).exp() for fade in _FADES)]
-        for rate in facts[..., facts.shape[-1] - self.decays :].unbind(dim=-1):
-            faded = passed * rate[rows, which].to(passed)
-            times += [(-faded).exp(), faded.clamp(max=FADED) / FADED]
-        echo = nn.functional.silu(own + (1 + share) * self.since(torch.stack(times, dim=-1).to(facts.dtype)))
+        level, rate = band_columns(facts, self.bands)
+        left = (level[rows, which] - rate[rows, which] * passed[..., None].to(rate)).clamp(min=0)
+        told = torch.cat([torch.stack(times, dim=-1).to(facts.dtype), left], dim=-1)
+        echo = nn.functional.silu(own + (1 + share) * self.since(told))
         score = self.heed(echo).float().masked_fill(~heard[..., None], -torch.inf)
         none = score.new_zeros(len(score), 1, *score.shape[2:])
         weight = torch.cat([score, none], dim=1).softmax(dim=1).to(echo.dtype)[..., None]
         silence = self.silence.to(echo).expand(len(echo), 1, echo.shape[2], -1)
         heads = torch.cat([echo, silence], dim=1).unflatten(-1, (HEADS, -1))
         return self.out((weight * heads).sum(dim=1).flatten(2))
+
+
+def band_columns(facts: Tensor, bands: int) -> tuple[Tensor, Tensor]:
+    """Levels and rates (..., bands) among the columns of what met."""
+    first = facts.shape[-1] - 2 * bands
+    return facts[..., first : first + bands], facts[..., first + bands :]
 
 
 def _gate(dim_in: int, dim: int, operations: Any, factory: dict[str, Any]) -> nn.Sequential:
@@ -262,7 +267,7 @@ class PhyAdapter(nn.Module):
             self.impact_none = token()
             self.impact_unknown = token()
         if config.impact_facts:
-            self.ringing = Ringing(config.impact_facts, config.impact_decays, dim, operations, factory)
+            self.ringing = Ringing(config.impact_facts, config.impact_bands, dim, operations, factory)
             self.ringing_unknown = token()
         if config.injection == "sum":
             self.sum_mixer = Mixer(dim, config.bottleneck, config.width, operations, factory)

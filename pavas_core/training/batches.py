@@ -15,6 +15,7 @@ from pavas_core.models.nano_facts import (
     ENERGY,
     FACTS,
     MASS,
+    NUMBERS,
     PARTNER_MASS,
     SPEED,
     STUFF,
@@ -22,6 +23,7 @@ from pavas_core.models.nano_facts import (
     without_modes,
     without_stuff,
 )
+from pavas_core.models.nano_modes import BAND, RATE
 from pavas_core.models.nano_text import Thing, text_tokens
 from pavas_core.models.nano_visual import CROP, MOTION_DIM
 from pavas_core.models.phy_adapter import PhysicsInputs
@@ -52,9 +54,8 @@ OFTEN = {"collide": 2.5, **dict.fromkeys(QUIET, 0.5)}
 anything."""
 RINGING = 8.0
 """How much more often sounds are drawn in which something rings on: few do."""
-RINGS_TOKENS, RINGS_AFTER, RINGS_OVER = 5, 9, 0.4
-"""Something rings where so many tokens, so many after the last impact, stand so many standard deviations over the room
-in the channel that carries loudness."""
+RINGS_TOKENS, RINGS_NEPERS = 10, 1.5
+"""Something rings on where so long after its impact a band still stands so far over what is heard."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,7 @@ def stack(examples: Sequence[dict[str, Any]], rate_hz: float) -> Examples:
             facts[index, number, :hits] = variant["facts"][:hits]
     every = [one["variants"] for one in examples]
     latent = torch.stack([torch.stack([variant["latent"] for variant in row]) for row in every])
-    often = np.array([[OFTEN.get(one["kind"], 1.0)] for one in examples]) * (
-        1 + RINGING * _rings(latent, token, impulse)
-    )
+    often = np.array([[OFTEN.get(one["kind"], 1.0)] for one in examples]) * (1 + RINGING * _rings(facts, rate_hz))
     return Examples(
         torch.stack([one["sync"] for one in examples]),
         torch.stack([one["clip"] for one in examples]),
@@ -144,17 +143,11 @@ def stack(examples: Sequence[dict[str, Any]], rate_hz: float) -> Examples:
     )
 
 
-def _rings(latent: Tensor, impact_token: Tensor, impulse_ns: Tensor) -> np.ndarray:
+def _rings(facts: Tensor, rate_hz: float) -> np.ndarray:
     """bool (n, V): whether something still sounds long after an impact."""
-    loudness = latent[..., 0].float()
-    over = (loudness - loudness.median()) / loudness.std()
-    over = over * over.mean().sign()  # most tokens are room tone, and impacts are louder
-    told = impact_token.masked_fill(impulse_ns.isnan(), torch.inf)
-    token = torch.arange(latent.shape[2]) + 0.5
-    # one scene at a time: all of them would be gigabytes
-    last = torch.stack([(token - one[..., None]).where(token > one[..., None], torch.inf).amin(dim=1) for one in told])
-    on = (over > RINGS_OVER) & (last > RINGS_AFTER) & last.isfinite()
-    return (on.sum(dim=2) >= RINGS_TOKENS).numpy()
+    level, rate = facts[..., NUMBERS + BAND : NUMBERS + RATE], facts[..., NUMBERS + RATE :]
+    left = level - rate * (RINGS_TOKENS / rate_hz)
+    return (left.nan_to_num(0.0).amax(dim=(2, 3)) > RINGS_NEPERS).numpy()
 
 
 def draw(data: Examples, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
