@@ -25,7 +25,7 @@ VARIANTS = {
     "paper": {"use_impacts": False},
     "impacts": {},
     "facts of impacts": {"impact_facts": 5},
-    "what rings": {"impact_facts": 5, "impact_bands": 2},
+    "what rings": {"impact_facts": 5, "impact_bands": 2, "latent_dim": 20},
     "joint gates": {"gate_context": "joint"},
     "gates too": {"modulate_gates": True},
     "mass only": {"use_velocity": False, "use_impacts": False},
@@ -46,7 +46,7 @@ def backbone():
     return network
 
 
-def physics(objects=2, frames=FRAMES, impacts=3, seed=0):
+def physics(objects=2, frames=FRAMES, impacts=3, seed=0, columns=5):
     g = torch.Generator().manual_seed(seed)
     present = torch.rand(1, objects, frames, generator=g) > 0.2
     return PhysicsInputs(
@@ -57,7 +57,7 @@ def physics(objects=2, frames=FRAMES, impacts=3, seed=0):
         impact_token=torch.rand(1, impacts, generator=g) * LENGTH,
         impulse_ns=torch.rand(1, impacts, generator=g) + 0.1,
         impacts_known=torch.ones(1, dtype=torch.bool),
-        impact_facts=torch.randn(1, impacts, 5, generator=g),
+        impact_facts=torch.randn(1, impacts, columns, generator=g),
     )
 
 
@@ -87,7 +87,7 @@ def test_a_fresh_adapter_leaves_the_backbone_as_it_is_bit_for_bit(changes, dtype
         dtype = torch.float64  # adaLN then runs on all rows, and half-precision products depend on their number
     network = backbone().to(dtype)
     module = adapter(**changes)
-    residuals = module.residuals(module.encode(physics(), LENGTH))
+    residuals = module.residuals(module.encode(physics(columns=module.config.fact_columns), LENGTH))
     g = torch.Generator().manual_seed(3)
     clip, sync, text = (torch.randn(1, n, d, generator=g).to(dtype) for n, d in ((16, 32), (48, 24), (77, 16)))
     conditions = network.prepare(clip, sync, text, LENGTH)
@@ -97,6 +97,7 @@ def test_a_fresh_adapter_leaves_the_backbone_as_it_is_bit_for_bit(changes, dtype
         residuals,
         blocks=tuple(block.to(dtype) for block in residuals.blocks),
         condition=None if residuals.condition is None else residuals.condition.to(dtype),
+        flow=None if residuals.flow is None else residuals.flow.to(dtype),
     )
     with torch.no_grad():
         assert torch.equal(network(latent, t, conditions), network(latent, t, conditions, cast))
@@ -107,12 +108,16 @@ def test_one_optimiser_step_moves_the_last_layers_and_then_the_sound(changes):
     network, module = backbone(), adapter(**changes)
     optimiser = torch.optim.AdamW(module.parameters(), lr=1e-2)
     before = run(network).detach()
-    loss = (run(network, module.residuals(module.encode(physics(), LENGTH))) - 1).square().mean()
+    loss = (
+        (run(network, module.residuals(module.encode(physics(columns=module.config.fact_columns), LENGTH))) - 1)
+        .square()
+        .mean()
+    )
     loss.backward()
     optimiser.step()
     moved = [name for name, value in module.named_parameters() if name.endswith("up.weight") and value.abs().sum() > 0]
     assert len(moved) == sum(name.endswith("up.weight") for name, _ in module.named_parameters())
-    after = run(network, module.residuals(module.encode(physics(), LENGTH)))
+    after = run(network, module.residuals(module.encode(physics(columns=module.config.fact_columns), LENGTH)))
     assert not torch.equal(before, after)
 
 
@@ -187,18 +192,29 @@ def test_what_met_is_heard_from_its_impact_on_until_it_has_died_away():
     assert not change[heard > REACH_TOKENS].any()
 
 
-def test_a_band_is_heard_until_it_has_faded():
-    """Levels and rates are the last columns: a rate changes nothing once the band is gone under either."""
-    module, given = adapter(impact_facts=5, impact_bands=2), physics(impacts=1)
-    facts = torch.tensor([[[0.0, 4.0, 0.0, 0.5, 0.0]]])
-    module.ringing.met[0].weight.data[:, 3:5] = 0  # what rates say beside what is left of the bands
-    given = replace(given, impact_token=torch.tensor([[20.0]]), impact_facts=facts)
-    faster = replace(given, impact_facts=torch.tensor([[[0.0, 4.0, 0.0, 1.0, 0.0]]]))
-    change = (module.encode(given, LENGTH).ringing - module.encode(faster, LENGTH).ringing).norm(dim=-1)[0]
-    heard = torch.arange(LENGTH) + 0.5 - 20.0
-    assert not change[heard <= 0].any()
-    assert change[(heard > 0) & (heard < 8)].all()
-    assert not change[heard >= 8].any()
+def test_a_band_stands_from_its_impact_on_until_it_has_faded():
+    module, given = adapter(**VARIANTS["what rings"]), physics(impacts=2, columns=9)
+    facts = torch.cat([torch.zeros(1, 2, 5), torch.tensor([[[4.0, 1.0, 0.5, 0.01], [0.0, 3.0, 0.0, 0.3]]])], dim=-1)
+    given = replace(given, impact_token=torch.tensor([[20.5, 30.5]]), impact_facts=facts)
+    bands = module.encode(given, LENGTH).bands[0]
+    assert not bands[:20].any()
+    torch.testing.assert_close(bands[20:28, 0], torch.arange(4.0, 0.0, -0.5))
+    assert not bands[28:, 0].any()
+    torch.testing.assert_close(bands[[29, 30], 1], torch.tensor([0.91, 3.0]))  # the louder of two counts
+    unknown = replace(given, impacts_known=torch.zeros(1, dtype=torch.bool), impulse_ns=torch.full((1, 2), torch.nan))
+    assert not module.encode(unknown, LENGTH).bands.any()
+
+
+def test_bands_reach_the_flow_by_themselves_and_by_physics_strength():
+    network, module, given = backbone(), adapter(**VARIANTS["what rings"]), physics(columns=9)
+    torch.nn.init.normal_(module.lines.weight)
+    given_residuals = module.residuals(module.encode(given, LENGTH))
+    null = module.residuals(module.encode(no_physics(1, FRAMES, module.config, given.features), LENGTH))
+    half = scaled_residuals(given_residuals, null, 0.5)
+    plain, halved, full = (run(network, residuals) for residuals in (null, half, given_residuals))
+    assert not torch.allclose(plain, full, atol=1e-2)
+    torch.testing.assert_close(halved, (plain + full) / 2)
+    torch.testing.assert_close(full - plain, given_residuals.flow.expand_as(full))
 
 
 def test_order_and_padding_of_impacts_change_nothing():

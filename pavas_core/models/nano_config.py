@@ -44,6 +44,7 @@ def adapter_config(**changes: Any) -> AdapterConfig:
         "use_impacts": True,
         "impact_facts": facts_dim(),
         "impact_bands": BANDS,
+        "latent_dim": CodecConfig().channels,
         "gate_context": "joint",
         "mass_unit_kg": 0.001,
         "mass_mean": 6.5,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pavas_core.models.nano_codec import CodecConfig
-from pavas_core.models.nano_modes import CONTACT_S, LEVEL_DB, MODES, RATE, impact_modes
+from pavas_core.models.nano_modes import BAND, CONTACT_S, LEVEL_DB, MODES, RATE, impact_modes
 from pavas_core.models.nano_text import families, materials
 from pavas_core.models.sound_model import Told
 from pavas_core.physics.types import CONTACTS
@@ -45,9 +45,9 @@ _FASTEST = 4.0
 
 
 def facts_dim() -> int:
-    """Columns of :func:`fact_columns`."""
+    """Columns of :func:`fact_columns` before those of the bands."""
     told = 2 * len(_SCALES) + len(CONTACTS) + 2 * (len(materials()) + _STUFF_NUMBERS + len(families()))
-    return told + 1 + MODES
+    return told + 1 + BAND
 
 
 def impact_facts(scene: Scene) -> Tensor:

@@ -14,7 +14,7 @@ from pavas_core.physics.types import Body, Impact
 from pavas_core.synthesis.materials import MATERIALS
 from pavas_core.synthesis.voices import expected_ringing
 
-BANDS = 32
+BANDS = 64
 """Bands of equal width in mel from LOW_HZ up to the codec's highest frequency."""
 LOW_HZ = 60.0
 HIGH_HZ = CodecConfig().sample_rate / 2

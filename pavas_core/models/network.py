@@ -109,6 +109,8 @@ class Residuals:
     """One (B, L, 6 D) per joint then fused block, added to the audio stream's adaLN coefficients (paper eq. 10)."""
     condition: Tensor | None = None
     """(B, L, D) added to the frame-aligned condition (the paper's direct summation, table 3)."""
+    flow: Tensor | None = None
+    """(B, L, C) added to the flow itself."""
 
 
 NO_RESIDUALS = Residuals()
@@ -275,7 +277,8 @@ class FlowTransformer(nn.Module):
             x, clip, text = block(x, clip, text, modulation, global_condition, latent_rope, clip_rope)
         for index, block in enumerate(self.fused_blocks, start=len(self.joint_blocks)):
             x = block(x, latent_modulation(block, index), latent_rope)
-        return self.final_layer(x, global_condition)
+        flow = self.final_layer(x, global_condition)
+        return flow if residuals.flow is None else flow + residuals.flow
 
     def normalize(self, latent: Tensor) -> Tensor:
         """(latent - mean) / std, per channel."""

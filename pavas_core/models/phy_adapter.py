@@ -1,8 +1,9 @@
 """The Phy-Adapter: per-object mass and speed, as residuals of the transformer's adaLN (paper section 3.4).
 
 Beyond the paper, an optional third condition carries the impacts themselves (log impulse at sub-frame time), because
-moving an impact must move its sound, and a fourth what still sounds of them: what met, and how long ago. A
-configuration without them is the paper's. Notation: B clips, N objects (padded), T visual frames, L latent tokens, Dh
+moving an impact must move its sound, and a fourth what still sounds of them: what met, and how long ago. Which bands
+a textbook expects to ring goes to the flow directly: narrow lines are lost on the way through adaLN. A configuration
+without them is the paper's. Notation: B clips, N objects (padded), T visual frames, L latent tokens, Dh
 the adapter's width, D the backbone's.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
@@ -47,8 +48,10 @@ class AdapterConfig:
     impact_facts: int = 0
     """Columns that say what met in every impact, as the network that owns the adapter writes them; 0 = none."""
     impact_bands: int = 0
-    """The last columns are the levels of so many bands, in nepers over what is heard, and the rates at which they fade,
-    in nepers a token; 0 = no such columns."""
+    """After these columns, the levels of so many bands, in nepers over what is heard, and the rates at which they fade,
+    in nepers a token; 0 = none."""
+    latent_dim: int = 0
+    """C of the backbone; needed for bands."""
     injection: Literal["delta", "sum"] = "delta"
     gate_context: Literal["separate", "joint"] = "separate"
     """Whether a gate of eq. 9 sees its own feature (paper) or both, so that heavy-slow with light-fast is not
@@ -73,6 +76,11 @@ class AdapterConfig:
         used["ringing"] = self.impact_facts > 0
         return tuple(name for name, use in used.items() if use)
 
+    @property
+    def fact_columns(self) -> int:
+        """Columns of all that is told of an impact."""
+        return self.impact_facts + 2 * self.impact_bands
+
 
 @dataclass(frozen=True)
 class PhysicsInputs:
@@ -93,7 +101,8 @@ class PhysicsInputs:
     impacts_known: Tensor
     """bool (B,): the list of impacts is meant (an empty one says there is none)."""
     impact_facts: Tensor | None = None
-    """(B, K, impact_facts) what met in each impact; for adapters that are told it."""
+    """(B, K, impact_facts + 2 * impact_bands) what met in each impact, and what will ring; for adapters that are told
+    it."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,8 @@ class PhysicsCondition:
     velocity: Tensor | None
     impact: Tensor | None
     ringing: Tensor | None = None
+    bands: Tensor | None = None
+    """(B, L, impact_bands) nepers by which every band still stands over what is heard."""
 
 
 def no_physics(batch: int, frames: int, config: AdapterConfig, like: Tensor) -> PhysicsInputs:
@@ -117,7 +128,7 @@ def no_physics(batch: int, frames: int, config: AdapterConfig, like: Tensor) -> 
         impact_token=nothing,
         impulse_ns=nothing,
         impacts_known=torch.zeros(batch, dtype=torch.bool, device=like.device),
-        impact_facts=like.new_zeros(batch, 0, config.impact_facts) if config.impact_facts else None,
+        impact_facts=like.new_zeros(batch, 0, config.fact_columns) if config.impact_facts else None,
     )
 
 
@@ -177,35 +188,28 @@ class Ringing(nn.Module):
     """What still sounds at every latent token, (B, L, Dh): what met in the last impacts, how hard and how long ago.
 
     An impact's echo at a token is a product of both, so that a decay can be learned as one; heads choose the impacts
-    that are heard. The last of the ``columns`` say which ``bands`` ring, from which what is left of them follows.
+    that are heard.
     """
 
-    def __init__(self, columns: int, bands: int, dim: int, operations: Any, factory: dict[str, Any]) -> None:
+    def __init__(self, columns: int, dim: int, operations: Any, factory: dict[str, Any]) -> None:
         super().__init__()
         self.met = nn.Sequential(
             operations.Linear(columns + 1, dim, **factory), nn.SiLU(), operations.Linear(dim, 2 * dim, **factory)
         )
-        self.bands = bands
-        self.since = operations.Linear(len(_FADES) + 3 + bands, dim, **factory)
+        self.since = operations.Linear(len(_FADES) + 3, dim, **factory)
         self.heed = operations.Linear(dim, HEADS, **factory)
         self.out = operations.Linear(dim, dim, **factory)
         self.silence = nn.Parameter(0.02 * torch.randn(dim, **factory))
 
-    def forward(self, facts: Tensor, z: Tensor, known: Tensor, since: Tensor) -> Tensor:
-        """``facts`` (B, K, columns), ``z`` and ``known`` (B, K) of the impulse, ``since`` (B, K, L) tokens."""
-        heard = known[:, :, None] & (since > -BEFORE_TOKENS) & (since < REACH_TOKENS)
-        last = min(LAST_IMPACTS, since.shape[1])
-        since, which = since.masked_fill(~heard, REACH_TOKENS).topk(last, dim=1, largest=False)
+    def forward(self, facts: Tensor, z: Tensor, since: Tensor, which: Tensor) -> Tensor:
+        """``facts`` (B, K, columns), ``z`` (B, K) of the impulse, and the :func:`last_impacts` of every token."""
         heard = since < REACH_TOKENS
         met = self.met(torch.cat([facts, z[..., None]], dim=-1))
         rows = torch.arange(len(facts), device=facts.device)[:, None, None]
         own, share = met[rows, which].chunk(2, dim=-1)
         passed = since.clamp(min=0)
         times = [since / 16, passed.log1p(), (since < 0).to(since), *((-passed / fade).exp() for fade in _FADES)]
-        level, rate = band_columns(facts, self.bands)
-        left = (level[rows, which] - rate[rows, which] * passed[..., None].to(rate)).clamp(min=0)
-        told = torch.cat([torch.stack(times, dim=-1).to(facts.dtype), left], dim=-1)
-        echo = nn.functional.silu(own + (1 + share) * self.since(told))
+        echo = nn.functional.silu(own + (1 + share) * self.since(torch.stack(times, dim=-1).to(facts.dtype)))
         score = self.heed(echo).float().masked_fill(~heard[..., None], -torch.inf)
         none = score.new_zeros(len(score), 1, *score.shape[2:])
         weight = torch.cat([score, none], dim=1).softmax(dim=1).to(echo.dtype)[..., None]
@@ -214,10 +218,21 @@ class Ringing(nn.Module):
         return self.out((weight * heads).sum(dim=1).flatten(2))
 
 
-def band_columns(facts: Tensor, bands: int) -> tuple[Tensor, Tensor]:
-    """Levels and rates (..., bands) among the columns of what met."""
-    first = facts.shape[-1] - 2 * bands
-    return facts[..., first : first + bands], facts[..., first + bands :]
+def last_impacts(since: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Of every token the last impacts and those about to come: (B, M, L) tokens since each, REACH_TOKENS where there is
+    none, and which it is. ``since`` is (B, K, L) for all, ``known`` (B, K)."""
+    heard = known[:, :, None] & (since > -BEFORE_TOKENS) & (since < REACH_TOKENS)
+    return since.masked_fill(~heard, REACH_TOKENS).topk(min(LAST_IMPACTS, since.shape[1]), dim=1, largest=False)
+
+
+def bands_left(level: Tensor, rate: Tensor, since: Tensor, which: Tensor) -> Tensor:
+    """(B, L, bands) nepers left of the loudest impact's ``level`` (B, K, bands), which fades at ``rate`` a token."""
+    if not which.shape[1]:
+        return level.new_zeros(len(level), since.shape[2], level.shape[2])
+    rows = torch.arange(len(level), device=level.device)[:, None, None]
+    left = level[rows, which] - rate[rows, which] * since.clamp(min=0)[..., None].to(rate)
+    sounding = (since > -0.5) & (since < REACH_TOKENS)
+    return torch.where(sounding[..., None], left, 0.0).clamp(min=0).amax(dim=1)
 
 
 def _gate(dim_in: int, dim: int, operations: Any, factory: dict[str, Any]) -> nn.Sequential:
@@ -267,8 +282,12 @@ class PhyAdapter(nn.Module):
             self.impact_none = token()
             self.impact_unknown = token()
         if config.impact_facts:
-            self.ringing = Ringing(config.impact_facts, config.impact_bands, dim, operations, factory)
+            self.ringing = Ringing(config.impact_facts, dim, operations, factory)
             self.ringing_unknown = token()
+        if config.impact_bands:
+            self.lines = operations.Linear(config.impact_bands, config.latent_dim, bias=False, **factory)
+            if self.lines.weight is not None:
+                nn.init.zeros_(self.lines.weight)
         if config.injection == "sum":
             self.sum_mixer = Mixer(dim, config.bottleneck, config.width, operations, factory)
         else:
@@ -327,8 +346,8 @@ class PhyAdapter(nn.Module):
             empty = ~exists.any(dim=1)
             pooled[name] = torch.where(empty, self._token(f"{name}_empty", h), mean)[:, index]
         impact = self._impacts(inputs, latent_length, h) if config.use_impacts else None
-        ringing = self._ringing(inputs, latent_length, h) if config.impact_facts else None
-        return PhysicsCondition(pooled["mass"], pooled["velocity"], impact, ringing)
+        ringing, bands = self._ringing(inputs, latent_length, h) if config.impact_facts else (None, None)
+        return PhysicsCondition(pooled["mass"], pooled["velocity"], impact, ringing, bands)
 
     def _impacts(self, inputs: PhysicsInputs, latent_length: int, like: Tensor) -> Tensor:
         """(B, L, Dh): every impact shared between the two tokens around it, by distance."""
@@ -345,24 +364,29 @@ class PhyAdapter(nn.Module):
         rest = (1 - total).clamp(min=0).to(like.dtype) * self._token("impact_none", like)
         return torch.where(inputs.impacts_known[:, None, None], spread + rest, self._token("impact_unknown", like))
 
-    def _ringing(self, inputs: PhysicsInputs, latent_length: int, like: Tensor) -> Tensor:
-        """(B, L, Dh): what still sounds of the impacts at every token."""
+    def _ringing(self, inputs: PhysicsInputs, latent_length: int, like: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, L, Dh) what still sounds of the impacts at every token, and the bands that ring, if there are any."""
         config, facts = self.config, inputs.impact_facts
         if facts is None:
-            raise ValueError(f"This adapter is told {config.impact_facts} facts of every impact, but there are none.")
+            raise ValueError(f"This adapter is told {config.fact_columns} facts of every impact, but there are none.")
         z, known = self._normalised(inputs.impulse_ns.log(), config.impulse_mean, config.impulse_std, "impulse")
         centres = torch.arange(latent_length, device=like.device, dtype=torch.float32) + 0.5
         since = centres - inputs.impact_token.float()[:, :, None]
-        sounding = self.ringing(facts.to(like.dtype), z.to(like.dtype), known, since)
-        return torch.where(inputs.impacts_known[:, None, None], sounding, self._token("ringing_unknown", like))
+        since, which = last_impacts(since, known)
+        told, level, rate = facts.split([config.impact_facts, config.impact_bands, config.impact_bands], dim=-1)
+        sounding = self.ringing(told.to(like.dtype), z.to(like.dtype), since, which)
+        sounding = torch.where(inputs.impacts_known[:, None, None], sounding, self._token("ringing_unknown", like))
+        left = bands_left(level, rate, since, which) if config.impact_bands else None
+        return sounding, left
 
     def residuals(self, condition: PhysicsCondition) -> Residuals:
         """What to add to the backbone for one condition (eq. 10, or direct summation)."""
         given = {name: value for name in self.config.conditions if (value := getattr(condition, name)) is not None}
         if not given:
             return Residuals()
+        flow = None if condition.bands is None else self.lines(condition.bands.to(self.lines.weight.dtype))
         if self.config.injection == "sum":
-            return Residuals(condition=self.sum_mixer(torch.stack(list(given.values())).sum(dim=0)))
+            return Residuals(condition=self.sum_mixer(torch.stack(list(given.values())).sum(dim=0)), flow=flow)
         blocks = []
         for mixers in cast("list[nn.ModuleDict]", list(self.mixers)):
             total = functools.reduce(torch.add, (mixers[name](value) for name, value in given.items()))
@@ -371,7 +395,7 @@ class PhyAdapter(nn.Module):
                 closed = torch.zeros_like(shift)
                 total = torch.cat([shift, scale, closed, mlp_shift, mlp_scale, closed], dim=-1)
             blocks.append(total)
-        return Residuals(blocks=tuple(blocks))
+        return Residuals(blocks=tuple(blocks), flow=flow)
 
 
 def scaled_residuals(given: Residuals, null: Residuals, physics_strength: float) -> Residuals:
@@ -380,8 +404,8 @@ def scaled_residuals(given: Residuals, null: Residuals, physics_strength: float)
     def mix(a: Tensor, b: Tensor) -> Tensor:
         return b + physics_strength * (a - b)
 
-    condition = None
-    if given.condition is not None and null.condition is not None:
-        condition = mix(given.condition, null.condition)
+    def mixed(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+        return None if a is None or b is None else mix(a, b)
+
     blocks = tuple(mix(a, b) for a, b in zip(given.blocks, null.blocks, strict=True))
-    return replace(given, blocks=blocks, condition=condition)
+    return Residuals(blocks, mixed(given.condition, null.condition), mixed(given.flow, null.flow))

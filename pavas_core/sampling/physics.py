@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from pavas_core.errors import PhysicsError
+from pavas_core.models.network import Residuals
 from pavas_core.models.phy_adapter import PhyAdapter, PhysicsCondition, PhysicsInputs, no_physics
 from pavas_core.physics.resample import impact_times_s, speed_at
 from pavas_core.sampling.windows import latent_length
 
 if TYPE_CHECKING:
-    from pavas_core.models.network import Residuals
     from pavas_core.models.sound_model import Features, ObjectFeatures, SoundModel
     from pavas_core.physics.types import Body, Scene
     from pavas_core.runtime import Runtime
@@ -82,8 +82,12 @@ def residuals_of(
         return None if value is None else (value if value.shape[1] == 1 else value[:, first:last]).to(device)
 
     residuals = adapter.residuals(PhysicsCondition(*map(part, PhysicsCondition.__dataclass_fields__)))
-    extra = None if residuals.condition is None else residuals.condition.to(dtype)
-    return replace(residuals, blocks=tuple(block.to(dtype) for block in residuals.blocks), condition=extra)
+
+    def cast(value: torch.Tensor | None) -> torch.Tensor | None:
+        return None if value is None else value.to(dtype)
+
+    blocks = tuple(block.to(dtype) for block in residuals.blocks)
+    return Residuals(blocks, cast(residuals.condition), cast(residuals.flow))
 
 
 def physics_inputs(features: Features, scene: Scene, latent_rate_hz: float, feature_dim: int) -> PhysicsInputs:

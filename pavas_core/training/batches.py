@@ -52,7 +52,7 @@ MIRRORED = 0.5
 OFTEN = {"collide": 2.5, **dict.fromkeys(QUIET, 0.5)}
 """How often scenes of a kind are drawn, others 1: collisions are rare, and there is little to learn where nothing hits
 anything."""
-RINGING = 8.0
+RINGING = 2.0
 """How much more often sounds are drawn in which something rings on: few do."""
 RINGS_TOKENS, RINGS_NEPERS = 10, 1.5
 """Something rings on where so long after its impact a band still stands so far over what is heard."""

@@ -26,7 +26,7 @@ from pavas_core.errors import WeightsError
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import adapter_config, network_config
 from pavas_core.models.network import Conditions, FlowTransformer
-from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, PhysicsInputs, band_columns
+from pavas_core.models.phy_adapter import AdapterConfig, PhyAdapter, PhysicsInputs
 from pavas_core.runtime import Runtime
 from pavas_core.sampling.flow import seeded_noise
 from pavas_core.training.batches import Batch, Examples, batch, draw, whole
@@ -42,8 +42,8 @@ AWAY_WEIGHT = 0.35
 """Weight of tokens more than AFTER_TOKENS after the last impact, where the network knows the impacts: room tone is two
 thirds of all tokens and has little to teach."""
 AFTER_TOKENS = 28.0
-RINGING_WEIGHT, RINGING_AFTER = 5.0, 4.0
-"""Weight of tokens in which something rings on, from so many after its impact, over that of others: they are few."""
+RINGING_WEIGHT = 3.0
+"""Weight of tokens in which a band stands a neper over what is heard: they are few."""
 RINGING_HASTE = 3.0
 """The adapter's part that hears what still sounds learns so many times faster: little of the data rings."""
 JUDGE_STEPS = 4
@@ -110,7 +110,7 @@ def flow_loss(model: NanoNetwork, given: Batch, t: Tensor, noise: Tensor) -> Ten
     mixed = torch.lerp(noise, clean, t[:, None, None])
     physics = model.adapter.encode(given.physics, clean.shape[1])
     velocity = model.network(mixed, t, conditions_of(model.network, given), model.adapter.residuals(physics))
-    tokens = token_weights(given.physics, clean.shape[1], model.adapter.config.impact_bands)
+    tokens = token_weights(given.physics, clean.shape[1], physics.bands)
     weight = channel_weights(model.network) * tokens[..., None]
     return ((velocity.float() - (clean - noise)).square() * weight).mean()
 
@@ -124,8 +124,8 @@ def channel_weights(network: FlowTransformer) -> Tensor:
     return weight / weight.mean()
 
 
-def token_weights(physics: PhysicsInputs, length: int, bands: int = 0) -> Tensor:
-    """(B, L), mean 1: tokens in which an impact sounds weigh more, most where one of ``bands`` still rings.
+def token_weights(physics: PhysicsInputs, length: int, bands: Tensor | None = None) -> Tensor:
+    """(B, L), mean 1: tokens in which an impact sounds weigh more, most where one of ``bands`` (B, L, bands) rings.
 
     Only by the impacts that the network is told: weights by what it cannot know would teach it wrong odds.
     """
@@ -133,11 +133,8 @@ def token_weights(physics: PhysicsInputs, length: int, bands: int = 0) -> Tensor
     told = ~physics.impulse_ns.isnan() & physics.impacts_known[:, None]
     sounding = ((since > -1.0) & (since < AFTER_TOKENS) & told[..., None]).any(dim=1)
     weight = torch.where(sounding | ~physics.impacts_known[:, None], 1.0, AWAY_WEIGHT)
-    if bands and physics.impact_facts is not None:
-        level, rate = (column[:, :, None] for column in band_columns(physics.impact_facts, bands))
-        left = (level - rate * since[..., None]).clamp(min=0).amax(dim=-1)
-        rings = torch.where((since > RINGING_AFTER) & told[..., None], left, 0.0).amax(dim=1).clamp(max=1.0)
-        weight = weight + (RINGING_WEIGHT - 1.0) * rings
+    if bands is not None:
+        weight = weight + (RINGING_WEIGHT - 1.0) * bands.amax(dim=-1).clamp(max=1.0)
     return weight / weight.mean()
 
 
