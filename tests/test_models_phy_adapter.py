@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pavas_core.models.network import FlowTransformer, NetworkConfig
+from pavas_core.models.network import FlowTransformer, NetworkConfig, share_of_expected
 from pavas_core.models.phy_adapter import (
     BEFORE_TOKENS,
     REACH_TOKENS,
@@ -214,7 +214,13 @@ def test_bands_reach_the_flow_by_themselves_and_by_physics_strength():
     plain, halved, full = (run(network, residuals) for residuals in (null, half, given_residuals))
     assert not torch.allclose(plain, full, atol=1e-2)
     torch.testing.assert_close(halved, (plain + full) / 2)
-    torch.testing.assert_close(full - plain, given_residuals.flow.expand_as(full))
+    share = share_of_expected(torch.tensor([0.3]), full)
+    torch.testing.assert_close(full - plain, share * given_residuals.flow)
+
+
+def test_what_is_expected_counts_wholly_at_first_and_not_at_last():
+    share = share_of_expected(torch.tensor([0.0, 0.5, 0.9, 1.0]), torch.zeros(1))
+    torch.testing.assert_close(share, torch.tensor([1.0, 1.0, 0.1 / 0.82, 0.0]))
 
 
 def test_order_and_padding_of_impacts_change_nothing():
