@@ -376,7 +376,7 @@ class PhyAdapter(nn.Module):
         told, level, rate = facts.split([config.impact_facts, config.impact_bands, config.impact_bands], dim=-1)
         sounding = self.ringing(told.to(like.dtype), z.to(like.dtype), since, which)
         sounding = torch.where(inputs.impacts_known[:, None, None], sounding, self._token("ringing_unknown", like))
-        left = bands_left(level, rate, since, which) if config.impact_bands else None
+        left = bands_left(level, rate, since, which).to(like.dtype) if config.impact_bands else None
         return sounding, left
 
     def residuals(self, condition: PhysicsCondition) -> Residuals:
@@ -384,7 +384,7 @@ class PhyAdapter(nn.Module):
         given = {name: value for name in self.config.conditions if (value := getattr(condition, name)) is not None}
         if not given:
             return Residuals()
-        flow = None if condition.bands is None else self.lines(condition.bands.to(self.lines.weight.dtype))
+        flow = None if condition.bands is None else self.lines(condition.bands)
         if self.config.injection == "sum":
             return Residuals(condition=self.sum_mixer(torch.stack(list(given.values())).sum(dim=0)), flow=flow)
         blocks = []
