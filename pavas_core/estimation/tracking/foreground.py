@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -127,8 +128,11 @@ def _with_neutral_holes(images: list[np.ndarray], valid: list[np.ndarray | None]
     return out
 
 
-def long_background(canvas: Canvas) -> Background:
-    """Temporal median over the whole canvas, with the spread that each pixel shows around it."""
+def long_background(canvas: Canvas, check: Callable[[], None] = lambda: None) -> Background:
+    """Temporal median over the whole canvas, with the spread that each pixel shows around it.
+
+    ``check`` is called several times a second and may raise to end the work.
+    """
     import cv2
 
     count = len(canvas.images)
@@ -137,7 +141,7 @@ def long_background(canvas: Canvas) -> Background:
     stack = np.stack(images)
     middle = len(chosen) // 2
     image = np.partition(stack, middle, axis=0)[middle]
-    image = _clean_plate(canvas, image)
+    image = _clean_plate(canvas, image, check)
     # Light that drifts over the whole picture is taken out of every frame later on: it is no shimmer of a pixel.
     lit = [_match_light(one, image, canvas.valid[i], backwards=True) for one, i in zip(images, chosen, strict=True)]
     deviation = np.stack([_difference(one, image) for one in lit])
@@ -157,7 +161,7 @@ def long_background(canvas: Canvas) -> Background:
     return Background(image, np.clip(threshold, 0, 120).astype(np.uint8), known, noise)
 
 
-def _clean_plate(canvas: Canvas, image: np.ndarray) -> np.ndarray:
+def _clean_plate(canvas: Canvas, image: np.ndarray, check: Callable[[], None]) -> np.ndarray:
     """The median freed of what rested in it for most of the time but came or went.
 
     Where the picture once stood still and looked otherwise, one of the two states shows a thing and the other what is
@@ -171,6 +175,7 @@ def _clean_plate(canvas: Canvas, image: np.ndarray) -> np.ndarray:
     ring = np.ones((3, 3), np.uint8)
     level = 14 + 3 * _noise(canvas)
     for index in sorted({*range(0, count, step), count - 1}):
+        check()
         then = _match_light(short_background(canvas, index), plate, None, backwards=True)
         other = (_difference(then, plate) > level).astype(np.uint8)
         if canvas.moving:
