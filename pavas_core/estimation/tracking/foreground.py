@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +35,8 @@ _DISC_ASPECT = 1.4
 _PART_GRADIENTS = (18, 40)
 _PART_ROUNDNESS = 0.9
 _PART_ASPECT = 1.45
+
+_STRIP_ROWS = 32
 
 # Median of seven by a sorting network: thirteen exchanges of whole pictures.
 _NETWORK = ((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4))
@@ -103,10 +105,19 @@ def median_of_seven(images: list[np.ndarray]) -> np.ndarray:
     """Pixel-wise median of seven uint8 pictures of one shape."""
     import cv2
 
-    p = list(images)
-    for a, b in _NETWORK:
-        p[a], p[b] = cv2.min(p[a], p[b]), cv2.max(p[a], p[b])
-    return p[3]
+    out = np.empty_like(images[0])
+    for rows in _strips(out):
+        p = [image[rows] for image in images]
+        for a, b in _NETWORK:
+            p[a], p[b] = cv2.min(p[a], p[b]), cv2.max(p[a], p[b])
+        out[rows] = p[3]
+    return out
+
+
+def _strips(picture: np.ndarray) -> Iterator[slice]:
+    """Rows of a picture, a few at a time: what is made in between stays in the cache and takes no fresh memory."""
+    for top in range(0, len(picture), _STRIP_ROWS):
+        yield slice(top, top + _STRIP_ROWS)
 
 
 def _with_neutral_holes(images: list[np.ndarray], valid: list[np.ndarray | None]) -> list[np.ndarray]:
@@ -222,8 +233,11 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Largest channel difference, uint8 [H, W]."""
     import cv2
 
-    red, green, blue = cv2.split(cv2.absdiff(a, b))
-    return cv2.max(cv2.max(red, green), blue)
+    out = np.empty(a.shape[:2], np.uint8)
+    for rows in _strips(out):
+        red, green, blue = cv2.split(cv2.absdiff(a[rows], b[rows]))
+        cv2.max(cv2.max(red, green), blue, out[rows])
+    return out
 
 
 def short_background(canvas: Canvas, index: int) -> np.ndarray:
@@ -284,14 +298,13 @@ def find_regions(canvas: Canvas, index: int, background: Background, recent: np.
     recent_excess = cv2.subtract(recent_difference, background.threshold)
     # A thing that has just left leaves a ghost in the short median but matches the long one.
     half = cv2.subtract(difference, cv2.convertScaleAbs(background.threshold, alpha=0.5))
-    recent_excess[half == 0] = 0
+    recent_excess = cv2.copyTo(recent_excess, half)
     if inside is not None:
         edge = cv2.erode(inside, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255)
-        excess[edge == 0] = 0
-        recent_excess[edge == 0] = 0
+        excess, recent_excess = cv2.copyTo(excess, edge), cv2.copyTo(recent_excess, edge)
     if background.known is not None:
-        excess[~background.known] = 0
-        recent_excess[~background.known] = 0
+        known = background.known.view(np.uint8)
+        excess, recent_excess = cv2.copyTo(excess, known), cv2.copyTo(recent_excess, known)
     fast = recent_excess > 0
     found = _regions(image, still, difference, excess, fast, background, inside, _MAX_REGIONS)
     owner = np.full(difference.shape, -1, np.int16)
