@@ -37,7 +37,7 @@ def stops_of(abrupt: bool) -> np.ndarray:
     rng = np.random.default_rng(5)
     stops = (rng.uniform(0, 1, (len(TIMES_S), 3)) * [0.2, 0.1, 1.0]).astype(np.float32)
     if abrupt:
-        stops[PERIOD::PERIOD] = 0.9, 1.0, 0.9
+        stops[PERIOD::PERIOD] = 1.0, 1.0, 0.9
     return stops
 
 
@@ -45,8 +45,8 @@ def tool(abrupt: bool = True) -> Track:
     """A thing at the border whose centre says nothing."""
     down = swinging(abrupt)
     points = np.stack([np.full(len(TIMES_S), 300.0), 200 + 0.2 * np.r_[0, np.cumsum(down)] / RATE], axis=1)
-    track = make_track("object-1", points, 120.0, truncated=np.ones(len(TIMES_S), bool))
-    flow = np.stack([np.zeros_like(down), down], axis=1).astype(np.float32)
+    track = make_track("object-1", points, 60.0, truncated=np.ones(len(TIMES_S), bool))
+    flow = np.stack([down, down], axis=1).astype(np.float32)
     return replace(track, flow_px_s=flow, stops=stops_of(abrupt))
 
 
@@ -90,7 +90,8 @@ def test_an_echo_of_a_larger_stop_is_not_seen_to_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measure", "likelier"), [("downward", 1), ("stopped", 1), ("heard", 1), ("fast", 1), ("rest", -1), ("camera", -1)]
+    ("measure", "likelier"),
+    [("downward", 1), ("stopped", 1), ("heard", 1), ("confirmed", 1), ("side", -1), ("camera", -1)],
 )
 def test_what_speaks_for_a_blow_and_what_against(measure: str, likelier: int) -> None:
     rows = np.zeros((2, len(MEASURES)))
@@ -114,10 +115,24 @@ def test_size_of_the_picture_does_not_matter() -> None:
 def test_what_the_scorer_or_the_fits_name_is_a_moment_too() -> None:
     named = Peak(0.23, 0.5, 1.0, 0.1), Mark(1.2, 0.6, np.ones(2), np.zeros(2))
     found = moments_of(tool(abrupt=False), [named[0]], [named[1]])
-    for one, column in zip(named, ("heard", "fit"), strict=True):
+    for one, column in zip(named, ("heard", "confirmed"), strict=True):
         at = int(np.argmin(np.abs(found.times_s - one.time_s)))
         assert abs(found.times_s[at] - one.time_s) < 0.06
         assert found.measures[at, MEASURES.index(column)] > np.median(found.measures[:, MEASURES.index(column)])
+
+
+def test_a_break_of_the_fits_counts_as_far_as_something_stops_there() -> None:
+    mark = Mark(float(BLOWS_S[2]), 0.6, np.ones(2), np.zeros(2))
+    confirmed = []
+    for share in (0.9, 0.3, 0.0):
+        track = tool()
+        assert track.stops is not None
+        stops = track.stops.copy()
+        stops[3 * PERIOD, 0] = share
+        found = moments_of(replace(track, stops=stops), [], [mark])
+        at = int(np.argmin(np.abs(found.times_s - mark.time_s)))
+        confirmed.append(float(found.measures[at, MEASURES.index("confirmed")]))
+    assert confirmed == pytest.approx([0.54, 0.18, 0.0], abs=1e-6)
 
 
 @pytest.mark.parametrize("unknown", [{"flow_px_s": None}, {"stops": None}])
@@ -134,6 +149,12 @@ def velocity(*breaks: Break) -> Velocity:
         "object-1", (TIMES_S[:-1] + TIMES_S[1:]) / 2, np.ones(count, np.float32), np.ones((count, 3), np.float32),
         np.ones(count, np.float32), breaks, 0.002, "assumed", 0.5,
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scorer hears nothing unless a test says so."""
+    monkeypatch.setattr(hits, "find_peaks", lambda tracks, *_: [[] for _ in tracks.tracks])
 
 
 def judged(track: Track, *breaks: Break, reliable: bool = False, rigid: bool = False) -> list[Break]:
@@ -159,6 +180,17 @@ def test_unlikely_breaks_of_the_fits_are_dropped_and_likely_ones_kept_as_they_ar
     found = judged(tool(), near)
     assert near in found
     assert sum(abs(b.time_s - near.time_s) < 0.2 for b in found) == 1
+
+
+def test_what_the_scorer_is_sure_of_takes_the_place_of_a_late_break_of_an_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    blow = float(BLOWS_S[1])
+    late = Break(blow + 0.07, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9)
+    apart = replace(late, time_s=float(BLOWS_S[3]))
+    for probability, expected in ((0.95, blow), (0.6, late.time_s)):
+        peak = Peak(blow, probability, 1.0, 0.2)
+        monkeypatch.setattr(hits, "find_peaks", lambda *_, peak=peak: [[peak]])
+        times = [b.time_s for b in judged(replace(tool(), stops=None), late, apart)]
+        assert times == pytest.approx([expected, apart.time_s])
 
 
 def test_rigid_things_that_nothing_drives_are_not_weighed() -> None:

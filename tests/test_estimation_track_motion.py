@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -233,18 +235,28 @@ def test_a_cut_to_a_single_picture_is_no_trouble() -> None:
     assert not only(tracks).visible[30:].any()
 
 
-def test_cancelling_stops_within_a_frame() -> None:
+@pytest.mark.parametrize("at", [1, 5, 15])
+def test_cancelling_stops_within_a_frame_and_leaves_no_thread(at: int) -> None:
     clip, _ = thrown(frames=20)
     asked = []
 
     def stop() -> None:
         asked.append(1)
-        if len(asked) == 5:
+        if len(asked) == at:
             raise Cancelled
 
     with pytest.raises(Cancelled):
         detect_motion(clip, runtime=Runtime(check_cancelled=stop))
-    assert len(asked) == 5
+    assert len(asked) == at
+    assert not [thread for thread in threading.enumerate() if thread.name == "pavas-ahead"]
+
+
+def test_progress_only_rises_and_ends_at_all_of_it() -> None:
+    clip, _ = thrown(frames=20)
+    told = []
+    detect_motion(clip, runtime=Runtime(on_progress=lambda stage, done, total: told.append((done, total))))
+    assert told == sorted(told)
+    assert told[-1] == (40, 40)
 
 
 def test_same_clip_same_tracks() -> None:

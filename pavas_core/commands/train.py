@@ -22,7 +22,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--out", type=Path, required=True, metavar="FOLDER", help="scenes, checkpoints, metrics, weights"
     )
     train.add_argument(
-        "--scenes", type=int, metavar="N", help="2400 for nano; 1500 for impacts, not rendered; 150 for objects"
+        "--scenes",
+        type=int,
+        metavar="N",
+        help="2400 for nano; 1500 for impacts, not rendered; 150 for objects; 110 for moments",
     )
     train.add_argument(
         "--tracked", type=int, default=300, metavar="N", help="impacts: scenes that are rendered and tracked"
@@ -58,7 +61,7 @@ _DEFAULTS = {
     "nano": {"scenes": 2400, "steps": 6000, "batch": 24},
     "impacts": {"scenes": 1500, "steps": 3000, "batch": 32},
     "objects": {"scenes": 150},
-    "moments": {},
+    "moments": {"scenes": 110},
 }
 
 
@@ -136,11 +139,14 @@ def _train_moments(options: argparse.Namespace) -> None:
     from pavas_core.training.moments import read_marks, train_moments
 
     _refuse_what_is_nanos(options)
+    for name in ("steps", "batch"):
+        if getattr(options, name) is not None:
+            raise PavasError(f"--{name} says nothing to moments, which are fitted at once: leave it out.")
     if options.marks is None:
         raise PavasError("moments are fitted on clips of yours: give the list of them and their blows with --marks.")
     clips = read_marks(options.marks)
     with progress() as runtime:
-        written = train_moments(options.out, clips, runtime)
+        written = train_moments(options.out, clips, scenes=options.scenes, runtime=runtime)
     print_files([written])
 
 

@@ -13,45 +13,64 @@ _END = object()
 _LOOK_S = 0.05
 
 
-def ahead(items: Iterable[T], most: int = 8) -> Iterator[T]:
-    """Yield ``items`` in order, up to ``most`` of them made before they are asked for.
+class _Unwanted(Exception):
+    """Ends the thread of :func:`ahead` once nobody asks for its items any more."""
 
-    An exception of the iterator is raised where its item would have come. Closing the generator, or an exception in
-    the loop that uses it, ends the thread after the item it is at.
+
+def _nothing() -> None:
+    """The caller is not to be asked whether it still waits."""
+
+
+def ahead(
+    make: Callable[[Callable[[], None]], Iterable[T]], most: int = 8, *, check_cancelled: Callable[[], None] = _nothing
+) -> Iterator[T]:
+    """Yield the items of ``make(check)`` in order, up to ``most`` of them made before they are asked for.
+
+    ``make`` and its iterator run in a thread of their own; an exception of theirs is raised where the item would have
+    come. Closing the generator, or an exception in the loop that uses it, ends the thread: after the item it is at, or
+    where it calls ``check``, which then raises. While an item is waited for, ``check_cancelled`` is called twenty times
+    a second in the caller's thread. Stages follow each other by giving ``check`` to the next as ``check_cancelled``.
     """
-    waiting: queue.Queue = queue.Queue(maxsize=most)
-    stopped = threading.Event()
+    made: queue.SimpleQueue = queue.SimpleQueue()
+    room = threading.Semaphore(most)
+    unwanted = threading.Event()
 
-    def put(item: object) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
+    def check() -> None:
+        if unwanted.is_set():
+            raise _Unwanted
 
     def work() -> None:
         try:
-            for item in items:
-                if not put((item, None)):
-                    return
-            put((_END, None))
+            items = iter(make(check))
+            item: object = None
+            while item is not _END:
+                room.acquire()
+                check()
+                item = next(items, _END)
+                made.put((item, None))
+        except _Unwanted:
+            return
         except BaseException as error:  # handed to the caller's thread, which raises it
-            put((_END, error))
+            made.put((_END, error))
 
     thread = threading.Thread(target=work, name="pavas-ahead", daemon=True)
     thread.start()
     try:
         while True:
-            item, error = waiting.get()
+            try:
+                item, error = made.get(timeout=_LOOK_S)
+            except queue.Empty:
+                check_cancelled()
+                continue
             if error is not None:
                 raise error
             if item is _END:
                 return
+            room.release()
             yield item
     finally:
-        stopped.set()
+        unwanted.set()
+        room.release()
         thread.join()
 
 

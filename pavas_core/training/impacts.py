@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from pavas_core.training.impact_examples import (
     TRACKED_SEED,
     Example,
     imitated_examples,
+    through_tracker,
     tracked_clip,
     tracked_examples,
 )
@@ -69,16 +69,8 @@ def train_impacts(folder: Path, recipe: ImpactRecipe, *, imitated: int, tracked:
 
 
 def _through_tracker(seed: int) -> list[Example]:
-    """Examples of a scene that is written as H.264, read back and tracked without being told anything."""
-    from pavas_core.estimation.tracking.motion import detect_motion
-    from pavas_core.simulation.clip_files import write_clip
-    from pavas_core.video.clip import open_clip
-
     sim = tracked_clip(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        found = detect_motion(open_clip(write_clip(sim, Path(folder) / "clip.mp4")))
-    assert found.tracks is not None
-    return tracked_examples(sim, found.tracks)
+    return tracked_examples(sim, through_tracker(sim))
 
 
 def _stored(

@@ -1,7 +1,8 @@
 """Breaks of velocity from two sources: what the fits have found, and where the scorer says that a track was hit.
 
 The scorer knows contacts that no fit can show: of outlines that melt into what they meet, in a few blurred frames. Fits
-know the speeds. Arms and bodies that reach out of the picture move as no simulated scene does: there the fits decide.
+know the speeds. Arms and bodies that reach out of the picture move as few simulated scenes do: there the fits decide
+unless the scorer is sure.
 A free flight that ends at once counts for something, whatever the scorer hears. And of all that may be held, worn or
 alive, every break is weighed once more with all that is measured of its moment (``moments``).
 """
@@ -25,6 +26,10 @@ _UNHEARD = 0.02
 """Confidence in a break of the fits that the scorer does not hear."""
 _REACHES_OUT = 0.85
 """Share of frames in which the border cuts an outline or its joints change it, from which on it is an arm or a body."""
+_SURE = 0.8
+"""Probability from which on the scorer is believed of arms and bodies too."""
+_BESIDE_S = 0.1
+"""A break of the fits in one of these, this near to what the scorer is sure of, is the same contact seen too late."""
 _CLEAR_FLIGHT = 0.8
 """Confidence of a break in free flight that the scorer cannot silence."""
 _FITS_SHARE = 0.5
@@ -37,7 +42,7 @@ _NEAR_S = 0.07
 _NEAR_FRAMES = 0.8
 _CROWDED_S = 0.2
 """A tool that has struck rings, rebounds or is lifted; nothing but a break of its own says that it strikes again."""
-_DOUBTED = 0.4
+_DOUBTED = 0.5
 """Likelihood of a moment below which whatever else says that it is a blow is not believed."""
 _SPEAKS_FOR = 0.6
 """Likelihood from which on a moment at which something is seen to stop is a blow, whatever else says."""
@@ -75,7 +80,7 @@ def judged(
         tracks.tracks, velocities, peaks, points, reliable, found, strict=True
     ):
         if not trusted and _reaches_out(track):
-            breaks = list(velocity.breaks)
+            breaks = _surely_heard(velocity, own, path, track, tracks, time_scale)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
@@ -91,10 +96,10 @@ def moments_of(
     rigid: Sequence[bool],
     velocities: Sequence[Velocity],
     time_scale: float,
-) -> list[Moments]:
-    """The moments at which ``judged`` weighs what is held or alive, track by track."""
+) -> dict[str, Moments]:
+    """The moments at which ``judged`` weighs what is held or alive, by the track's id."""
     _, found = _evidence(tracks, points, reliable, rigid, velocities, time_scale)
-    return [moments for moments in found if moments is not None]
+    return {k.object_id: moments for k, moments in zip(tracks.tracks, found, strict=True) if moments is not None}
 
 
 def _evidence(
@@ -166,6 +171,26 @@ def _heard(
         if made is not None and made.confidence >= _WORTH_A_BREAK:
             out.append(made)
     return out + [_judged(b, _UNHEARD, velocity.free and reliable) for b in left]
+
+
+def _surely_heard(
+    velocity: Velocity, peaks: Sequence[Peak], points: np.ndarray, track: Track, tracks: TrackSet, time_scale: float
+) -> list[Break]:
+    """The fits' breaks, and in place of those around a peak that the scorer is sure of the one that is there."""
+    near_s = _near_s(tracks)
+    out = list(velocity.breaks)
+    for peak in sorted(peaks, key=lambda p: -p.probability):
+        if peak.probability < _SURE:
+            break
+        nearest = min(out, key=lambda b: abs(b.time_s - peak.time_s), default=None)
+        sure: Break | None
+        if nearest is not None and abs(nearest.time_s - peak.time_s) < near_s:
+            sure = replace(nearest, confidence=max(nearest.confidence, peak.probability))
+        else:
+            sure = _made(peak, velocity, points, track, tracks, time_scale)
+        if sure is not None:
+            out = [b for b in out if abs(b.time_s - peak.time_s) >= max(_BESIDE_S, near_s)] + [sure]
+    return out
 
 
 def _weighed(

@@ -2,7 +2,7 @@
 
 What flies freely shows a contact by its path. A tool, a hand or an animal turns and stops all the time, mostly without
 one, and no single measure tells which; so everything known of such a moment is put together here, and ``likelihood``
-weighs it: a logistic regression (``moments.json``) fitted on real clips, as docs/accuracy.md says.
+weighs it: a logistic regression (``moments.json``) fitted on real and simulated clips, as docs/accuracy.md says.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pavas_core.physics.types import Track, TrackSet
 
 WEIGHTS = Path(__file__).with_name("moments.json")
 MEASURES = (
-    "change", "downward", "across", "rest", "heard", "fit", "stopped", "first", "fast", "side", "rate", "camera",
+    "change", "downward", "across", "rest", "heard", "stopped", "first", "confirmed", "fast", "side", "rate", "camera",
 )  # fmt: skip
 """How much the velocity changes beside the track's strong changes, and its downward part that is lost; how far the way
-leads across; speed a little later; the scorer's logit, the fits' confidence; share of the fast pixels that stop, and
-what they lose beside the losses around. Of the whole track the logarithms of its highest speed and of its size, moments
-a second, and the camera's speed."""
+leads across; speed a little later; the scorer's logit; share of the fast pixels that stop, and what they lose beside
+the losses around; that share times the fits' confidence. Of the whole track the logarithms of its highest speed and of
+its size, moments a second, and the camera's speed."""
 _SIDE_S = 0.075
 _SIDE_FRAMES = 1.05
 """Velocities are averaged over this long on either side of a moment."""
@@ -110,16 +110,13 @@ def find_moments(track: Track, tracks: TrackSet, peaks: Sequence[Peak], marks: S
         len(times) / max(0.3, float(seen_s[-1] - seen_s[0])),
         _camera_speed(tracks),
     ]
-    rows = [
-        [
-            *_swing(motion, time_s, fast, strong),
-            _heard([p.probability for p in peaks if abs(p.time_s - time_s) < near_s]),
-            max((m.confidence for m in marks if abs(m.time_s - time_s) < near_s), default=0.0),
-            *_stop(track.stops, tracks.times_s, time_s, motion.frame_s),
-            *whole,
-        ]
-        for time_s in times
-    ]
+    rows = []
+    for time_s in times:
+        heard = _heard([p.probability for p in peaks if abs(p.time_s - time_s) < near_s])
+        fit = max((m.confidence for m in marks if abs(m.time_s - time_s) < near_s), default=0.0)
+        stopped, first = _stop(track.stops, tracks.times_s, time_s, motion.frame_s)
+        swing = _swing(motion, time_s, fast, strong)
+        rows.append([*swing, heard, stopped, first, fit * stopped, *whole])
     sides = [motion.around(time_s, _SIDE_S) for time_s in times]
     return Moments(times, np.array([b for b, _ in sides]), np.array([a for _, a in sides]), np.array(rows))
 

@@ -101,8 +101,8 @@ def planar_velocity(
     return replace(fitted, velocities=tuple(judged(tracks, *told, fitted.velocities, time_scale)))
 
 
-def driven_moments(tracks: TrackSet) -> list[Moments]:
-    """Moments at which what is held or alive may strike; every one of them is weighed (``hits.judged``)."""
+def driven_moments(tracks: TrackSet) -> dict[str, Moments]:
+    """Moments at which what is held or alive may strike, by track; every one of them is weighed (``hits.judged``)."""
     fitted, motions = _measure(tracks, None, None, {}, 1.0, Runtime())
     return moments_of(tracks, *_told(motions), fitted.velocities, 1.0)
 

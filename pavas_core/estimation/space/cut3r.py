@@ -77,7 +77,7 @@ def _shown_at(clip: Clip, times_s: np.ndarray) -> Iterator[np.ndarray]:
     wanted = iter(np.asarray(times_s, float))
     time_s = next(wanted, None)
     current: np.ndarray | None = None
-    for frame in ahead(iter_frames(clip)):
+    for frame in ahead(lambda _: iter_frames(clip)):
         while time_s is not None and current is not None and time_s < frame.time_s - clip.stamp_slack_s:
             yield current
             time_s = next(wanted, None)

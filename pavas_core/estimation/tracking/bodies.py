@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from functools import cached_property
+from statistics import median
 
 import numpy as np
 
@@ -12,40 +14,85 @@ _ROUND = 0.82
 _OWN_WAY = 0.45
 
 
-@dataclass
 class Body:
-    """Observations of one thing in order of time, with what they have in common."""
+    """Observations of one thing in order of time, with what they have in common (worked out when first asked for)."""
 
-    observations: list[Observation]
+    def __init__(self, observations: list[Observation]) -> None:
+        self.observations = observations
+        self.frames = np.array([o.frame for o in observations])
+        self.points = np.array([o.world for o in observations], float)
 
-    def __post_init__(self) -> None:
-        seen = self.observations
-        self.frames = np.array([o.frame for o in seen])
-        self.points = np.array([o.world for o in seen], float)
-        areas = np.array([o.area for o in seen])
-        self.area = float(np.median(areas))
-        self.side = float(np.sqrt(self.area))
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """Boxes in pixels of each frame, float [N, 4]."""
+        return np.array([o.box for o in self.observations], float)
+
+    @cached_property
+    def world_boxes(self) -> np.ndarray:
+        """Boxes in world pixels, float [N, 4]: the camera's sway matters little between neighbours, its pan does."""
+        shift = self.points - np.array([o.centroid for o in self.observations])
+        return np.asarray(self.boxes + np.tile(shift, 2))
+
+    @cached_property
+    def flows(self) -> np.ndarray:
+        """Pixels per frame, float [N, 2]; NaN where the flow is not known."""
+        return np.array([(math.nan, math.nan) if o.flow is None else o.flow for o in self.observations], float)
+
+    @cached_property
+    def area(self) -> float:
+        """Typical area, square pixels."""
+        return median(o.area for o in self.observations)
+
+    @cached_property
+    def side(self) -> float:
         """Square root of the typical area, pixels."""
-        self.colour = np.median([o.colour for o in seen], axis=0)
-        low, high = np.percentile(self.points, [5, 95], axis=0)
-        self.extent = float(np.hypot(*(high - low)))
+        return math.sqrt(self.area)
+
+    @cached_property
+    def colour(self) -> np.ndarray:
+        """Typical colour, float [3]."""
+        return np.asarray(np.median([o.colour for o in self.observations], axis=0))
+
+    @cached_property
+    def extent(self) -> float:
         """Diagonal of the box that holds the middle nine tenths of the path, pixels."""
-        own = [o for o in seen if not (o.by_template or o.held)] or seen
-        self.attached = float(np.mean([o.parent >= 0 for o in own]))
-        self.carried = self.attached > 0.5 and _mismatch(own) < _OWN_WAY
+        low, high = np.percentile(self.points, [5, 95], axis=0)
+        return float(np.hypot(*(high - low)))
+
+    @cached_property
+    def _own(self) -> list[Observation]:
+        return [o for o in self.observations if not (o.by_template or o.held)] or self.observations
+
+    @cached_property
+    def attached(self) -> float:
+        """Share of its sightings in which it was part of a larger region."""
+        return float(np.mean([o.parent >= 0 for o in self._own]))
+
+    @cached_property
+    def carried(self) -> bool:
         """It moves with the larger thing around it, as a mark or a limb does, and not on its own."""
-        self.shadow = float(np.median([o.shadow for o in own]))
-        self.lit = float(np.mean([o.lit for o in own]))
+        return self.attached > 0.5 and _mismatch(self._own) < _OWN_WAY
+
+    @cached_property
+    def shadow(self) -> float:
+        """How much of it is a mere darkening of the background."""
+        return median(o.shadow for o in self._own)
+
+    @cached_property
+    def lit(self) -> float:
         """Share of its sightings that show the background in another light."""
-        clear = [o for o in seen if not (o.border or o.by_template or o.held)] or seen
-        clear_areas = np.array([o.area for o in clear])
-        steady = float(np.median(np.abs(np.log(clear_areas / np.median(clear_areas))))) < 0.4
-        self.round = (
-            steady
-            and float(np.median([o.roundness for o in clear])) > _ROUND
+        return float(np.mean([o.lit for o in self._own]))
+
+    @cached_property
+    def round(self) -> bool:
+        """Round and compact, at least where it is slow enough not to be drawn out by motion blur."""
+        clear = [o for o in self.observations if not (o.border or o.by_template or o.held)] or self.observations
+        areas = np.array([o.area for o in clear])
+        return (
+            float(np.median(np.abs(np.log(areas / np.median(areas))))) < 0.4
+            and median(o.roundness for o in clear) > _ROUND
             and float(np.percentile([o.aspect for o in clear], 25)) < 1.7
         )
-        """Round and compact, at least where it is slow enough not to be drawn out by motion blur."""
 
     @property
     def first(self) -> Observation:
@@ -76,11 +123,12 @@ def _mismatch(observations: list[Observation]) -> float:
     return float(np.median([np.hypot(*(a - b)) / np.hypot(*a) for a, b in moving]))
 
 
-def boxes_of(body: Body) -> np.ndarray:
-    """Boxes in world pixels [N, 4]: the camera's sway matters little between neighbours, its pan does."""
-    boxes = np.array([o.box for o in body.observations])
-    shift = body.points - np.array([o.centroid for o in body.observations])
-    return boxes + np.tile(shift, 2)
+def together(a: Body, b: Body) -> tuple[np.ndarray, np.ndarray]:
+    """Where either body's frames are that both are seen in: indices [N] into the one and the other."""
+    at = np.searchsorted(b.frames, a.frames)
+    at[at == len(b.frames)] = 0
+    here = np.flatnonzero(b.frames[at] == a.frames)
+    return here, at[here]
 
 
 def gap_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -56,17 +56,17 @@ class FlowField:
         field = self.field[rows, cols]
         small = mask[(y0 + 1) // 2 * 2 - y0 :: 2, (x0 + 1) // 2 * 2 - x0 :: 2]
         h, w = min(field.shape[0], small.shape[0]), min(field.shape[1], small.shape[1])
-        vectors = field[:h, :w][small[:h, :w]]
-        if len(vectors) < _MIN_PIXELS:
+        x, y = field[:h, :w][small[:h, :w]].T
+        if len(x) < _MIN_PIXELS:
             return None
-        speed = (vectors * vectors).sum(axis=1)
+        speed = x * x + y * y
         rank = int(0.9 * (len(speed) - 1))
         top = float(np.partition(speed, rank)[rank])
         if top > 0.09:
-            vectors = vectors[speed >= _FAST_SHARE**2 * top]
-        middle = len(vectors) // 2
-        motion = 2.0 * np.partition(vectors, middle, axis=0)[middle]
-        return float(motion[0]), float(motion[1])
+            fast = speed >= _FAST_SHARE**2 * top
+            x, y = x[fast], y[fast]
+        middle = len(x) // 2
+        return 2.0 * float(np.partition(x, middle)[middle]), 2.0 * float(np.partition(y, middle)[middle])
 
     def around(self, part: Detection, whole: Detection) -> tuple[float, float] | None:
         """Median motion, analysis pixels per frame, of what surrounds a part inside the whole it belongs to.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +35,8 @@ _DISC_ASPECT = 1.4
 _PART_GRADIENTS = (18, 40)
 _PART_ROUNDNESS = 0.9
 _PART_ASPECT = 1.45
+
+_STRIP_ROWS = 32
 
 # Median of seven by a sorting network: thirteen exchanges of whole pictures.
 _NETWORK = ((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4))
@@ -102,10 +105,19 @@ def median_of_seven(images: list[np.ndarray]) -> np.ndarray:
     """Pixel-wise median of seven uint8 pictures of one shape."""
     import cv2
 
-    p = list(images)
-    for a, b in _NETWORK:
-        p[a], p[b] = cv2.min(p[a], p[b]), cv2.max(p[a], p[b])
-    return p[3]
+    out = np.empty_like(images[0])
+    for rows in _strips(out):
+        p = [image[rows] for image in images]
+        for a, b in _NETWORK:
+            p[a], p[b] = cv2.min(p[a], p[b]), cv2.max(p[a], p[b])
+        out[rows] = p[3]
+    return out
+
+
+def _strips(picture: np.ndarray) -> Iterator[slice]:
+    """Rows of a picture, a few at a time: what is made in between stays in the cache and takes no fresh memory."""
+    for top in range(0, len(picture), _STRIP_ROWS):
+        yield slice(top, top + _STRIP_ROWS)
 
 
 def _with_neutral_holes(images: list[np.ndarray], valid: list[np.ndarray | None]) -> list[np.ndarray]:
@@ -127,8 +139,11 @@ def _with_neutral_holes(images: list[np.ndarray], valid: list[np.ndarray | None]
     return out
 
 
-def long_background(canvas: Canvas) -> Background:
-    """Temporal median over the whole canvas, with the spread that each pixel shows around it."""
+def long_background(canvas: Canvas, check: Callable[[], None] = lambda: None) -> Background:
+    """Temporal median over the whole canvas, with the spread that each pixel shows around it.
+
+    ``check`` is called several times a second and may raise to end the work.
+    """
     import cv2
 
     count = len(canvas.images)
@@ -137,7 +152,7 @@ def long_background(canvas: Canvas) -> Background:
     stack = np.stack(images)
     middle = len(chosen) // 2
     image = np.partition(stack, middle, axis=0)[middle]
-    image = _clean_plate(canvas, image)
+    image = _clean_plate(canvas, image, check)
     # Light that drifts over the whole picture is taken out of every frame later on: it is no shimmer of a pixel.
     lit = [_match_light(one, image, canvas.valid[i], backwards=True) for one, i in zip(images, chosen, strict=True)]
     deviation = np.stack([_difference(one, image) for one in lit])
@@ -157,7 +172,7 @@ def long_background(canvas: Canvas) -> Background:
     return Background(image, np.clip(threshold, 0, 120).astype(np.uint8), known, noise)
 
 
-def _clean_plate(canvas: Canvas, image: np.ndarray) -> np.ndarray:
+def _clean_plate(canvas: Canvas, image: np.ndarray, check: Callable[[], None]) -> np.ndarray:
     """The median freed of what rested in it for most of the time but came or went.
 
     Where the picture once stood still and looked otherwise, one of the two states shows a thing and the other what is
@@ -171,6 +186,7 @@ def _clean_plate(canvas: Canvas, image: np.ndarray) -> np.ndarray:
     ring = np.ones((3, 3), np.uint8)
     level = 14 + 3 * _noise(canvas)
     for index in sorted({*range(0, count, step), count - 1}):
+        check()
         then = _match_light(short_background(canvas, index), plate, None, backwards=True)
         other = (_difference(then, plate) > level).astype(np.uint8)
         if canvas.moving:
@@ -217,8 +233,11 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Largest channel difference, uint8 [H, W]."""
     import cv2
 
-    red, green, blue = cv2.split(cv2.absdiff(a, b))
-    return cv2.max(cv2.max(red, green), blue)
+    out = np.empty(a.shape[:2], np.uint8)
+    for rows in _strips(out):
+        red, green, blue = cv2.split(cv2.absdiff(a[rows], b[rows]))
+        cv2.max(cv2.max(red, green), blue, out[rows])
+    return out
 
 
 def short_background(canvas: Canvas, index: int) -> np.ndarray:
@@ -256,7 +275,7 @@ def _match_light(
         if backwards:
             bright &= a[:, channel] > 0  # black can be made no brighter, and may be what fills a hole
         if bright.sum() > 50:
-            gain[channel] = float(np.median(a[bright, channel] / b[bright, channel]))
+            gain[channel] = _median(a[bright, channel] / b[bright, channel])
     if np.abs(gain[:3] - 1.0).max() < 0.008:
         return image if backwards else reference
     if backwards:
@@ -279,14 +298,13 @@ def find_regions(canvas: Canvas, index: int, background: Background, recent: np.
     recent_excess = cv2.subtract(recent_difference, background.threshold)
     # A thing that has just left leaves a ghost in the short median but matches the long one.
     half = cv2.subtract(difference, cv2.convertScaleAbs(background.threshold, alpha=0.5))
-    recent_excess[half == 0] = 0
+    recent_excess = cv2.copyTo(recent_excess, half)
     if inside is not None:
         edge = cv2.erode(inside, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255)
-        excess[edge == 0] = 0
-        recent_excess[edge == 0] = 0
+        excess, recent_excess = cv2.copyTo(excess, edge), cv2.copyTo(recent_excess, edge)
     if background.known is not None:
-        excess[~background.known] = 0
-        recent_excess[~background.known] = 0
+        known = background.known.view(np.uint8)
+        excess, recent_excess = cv2.copyTo(excess, known), cv2.copyTo(recent_excess, known)
     fast = recent_excess > 0
     found = _regions(image, still, difference, excess, fast, background, inside, _MAX_REGIONS)
     owner = np.full(difference.shape, -1, np.int16)
@@ -368,7 +386,8 @@ def _regions(
     mask = (excess > 0).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc), np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    # The same labels as by the default algorithm, in half the time.
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
     by_area = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:most]
     out: list[Detection] = []
     for i in by_area[stats[by_area, cv2.CC_STAT_AREA] >= _MIN_AREA]:
@@ -399,11 +418,13 @@ def _filled(region: np.ndarray) -> np.ndarray:
     """A round outline with its holes closed: patches that have the colour of what is behind them."""
     import cv2
 
-    if region.all() or min(region.shape) < 4:
+    solid = region.view(np.uint8)
+    area = cv2.countNonZero(solid)
+    if area == solid.size or min(solid.shape) < 4:
         return region
-    outlines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    whole = cv2.drawContours(np.zeros(region.shape, np.uint8), outlines, -1, 1, cv2.FILLED) > 0
-    return whole if np.count_nonzero(region) < np.count_nonzero(whole) and _is_disc(whole) else region
+    outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    whole = np.asarray(cv2.drawContours(np.zeros(solid.shape, np.uint8), outlines, -1, 1, cv2.FILLED), np.uint8)
+    return whole.view(bool) if area < cv2.countNonZero(whole) and _is_disc(whole) else region
 
 
 def _without_light(
@@ -499,27 +520,25 @@ def measure(
     import cv2
 
     h, w = region.shape
-    rows, cols = np.nonzero(region)
-    area = len(rows)
-    values = difference[y : y + h, x : x + w][rows, cols].astype(np.float32)
+    solid = region.view(np.uint8)
+    place = cv2.findNonZero(solid).reshape(-1, 2)
+    cols, rows = place[:, 0] + 0.5, place[:, 1] + 0.5
+    area = len(place)
+    values = difference[y : y + h, x : x + w][region].astype(np.float32)
     # Contrast over its own upper level approximates coverage: motion blur counts with its true share.
-    rank = int(0.75 * (len(values) - 1))
+    rank = int(0.75 * (area - 1))
     full = max(1.0, float(np.partition(values, rank)[rank]))
     weight = np.minimum(values / full, 1.0)
     total = float(weight.sum())
-    cx = float((weight * (cols + 0.5)).sum() / total) + x
-    cy = float((weight * (rows + 0.5)).sum() / total) + y
-    colour = crop[rows, cols].sum(axis=0, dtype=np.float64) / area
+    cx = float((weight * cols).sum() / total) + x
+    cy = float((weight * rows).sum() / total) + y
+    colour = np.array(cv2.sumElems(cv2.copyTo(crop, solid))[:3]) / area
     moving = float(np.count_nonzero(fast[y : y + h, x : x + w] & region) / area)
-    if inside is None:
-        border = x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
-    else:
-        y0, y1, x0, x1 = max(0, y - 5), y + h + 5, max(0, x - 5), x + w + 5
-        near = cv2.dilate(region.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        border = bool((inside[y0:y1, x0:x1] == 0).any()) and _touches(near, inside, x, y)
-        border = border or x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
+    border = x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
+    if inside is not None and not border:
+        border = _touches(solid, inside, x, y)
     # Second moments give the ellipse of the same inertia; its area against the region's own tells a disc.
-    roundness, aspect = _shape(cols + 0.5 + x - cx, rows + 0.5 + y - cy)
+    roundness, aspect = _shape(cols + x - cx, rows + y - cy)
     return Detection(
         x, y, region, (cx, cy), total, colour, full, moving, shadow, border, roundness, aspect, lit, parent
     )  # fmt: skip
@@ -529,26 +548,39 @@ def _shape(dx: np.ndarray, dy: np.ndarray) -> tuple[float, float]:
     """Roundness and aspect of the pixels at these offsets from their centre."""
     count = len(dx)
     sxx, syy, sxy = (float((a * b).sum()) / count for a, b in ((dx, dx), (dy, dy), (dx, dy)))
+    return _ellipse(count, sxx, syy, sxy)
+
+
+def _ellipse(count: float, sxx: float, syy: float, sxy: float) -> tuple[float, float]:
+    """Roundness and aspect of so many pixels whose centres have these second moments."""
     sxx, syy = sxx + 1 / 12, syy + 1 / 12
     half, radius = (sxx + syy) / 2, float(np.hypot((sxx - syy) / 2, sxy))
-    major, minor = np.sqrt(half + radius), np.sqrt(max(half - radius, 1e-3))
-    return float(min(1.0, count / (4.0 * np.pi * major * minor))), float(major / minor)
+    major, minor = math.sqrt(half + radius), math.sqrt(max(half - radius, 1e-3))
+    return min(1.0, count / (4.0 * math.pi * major * minor)), major / minor
 
 
 def _is_disc(region: np.ndarray) -> bool:
     """Whether a region is one round thing, whose dark side is no shadow: a thing and its shadow are no disc."""
-    rows, cols = np.nonzero(region)
-    roundness, aspect = _shape(cols - cols.mean(), rows - rows.mean())
+    import cv2
+
+    of = cv2.moments(region.view(np.uint8), binaryImage=True)
+    count = of["m00"]
+    roundness, aspect = _ellipse(count, of["mu20"] / count, of["mu02"] / count, of["mu11"] / count)
     return roundness > _DISC_ROUNDNESS and aspect < _DISC_ASPECT
 
 
-def _touches(near: np.ndarray, inside: np.ndarray, x: int, y: int) -> bool:
-    """Whether a region reaches the seven-pixel seam along the border of a warped picture."""
+def _touches(solid: np.ndarray, inside: np.ndarray, x: int, y: int) -> bool:
+    """Whether a region (uint8 [h, w]) reaches the seven-pixel seam along the border of a warped picture."""
     import cv2
 
-    h, w = near.shape
-    seam = cv2.erode(inside, np.ones((9, 9), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255)
-    return bool((near & (seam[y : y + h, x : x + w] == 0)).any())
+    h, w = solid.shape
+    top, left = max(0, y - 5), max(0, x - 5)
+    around = inside[top : y + h + 5, left : x + w + 5]
+    if cv2.countNonZero(around) == around.size:
+        return False
+    near = cv2.dilate(solid, np.ones((3, 3), np.uint8))
+    seam = cv2.erode(around, np.ones((9, 9), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255)
+    return bool((near > seam[y - top : y - top + h, x - left : x - left + w]).any())
 
 
 def _is_light(image: np.ndarray, still: np.ndarray, difference: np.ndarray, x: int, y: int, region: np.ndarray) -> bool:
@@ -556,18 +588,19 @@ def _is_light(image: np.ndarray, still: np.ndarray, difference: np.ndarray, x: i
     import cv2
 
     h, w = region.shape
-    behind = still[y : y + h, x : x + w][region][::3].astype(np.float32)
-    now = image[y : y + h, x : x + w][region][::3].astype(np.float32)
-    ratio = (_brightness(now) + 1.0) / (_brightness(behind) + 1.0)
-    off = _largest(np.abs(now - ratio[:, None] * behind))
-    like = np.count_nonzero(off < 6.0 + 0.06 * _largest(behind)) / len(off)
-    if like < 0.8 or not 0.4 < float(np.median(ratio)) < 2.2:
+    place = cv2.findNonZero(region.view(np.uint8)).reshape(-1, 2)[::3]
+    at = (place[:, 1] + y) * image.shape[1] + place[:, 0] + x
+    now, behind = (_planes(p.reshape(-1, 3).take(at, axis=0)) for p in (image, still))
+    ratio = (now[0] + now[1] + now[2] + 1.0) / (behind[0] + behind[1] + behind[2] + 1.0)
+    off = np.abs(now - ratio * behind).max(axis=0)
+    like = np.count_nonzero(off < 6.0 + 0.06 * behind.max(axis=0)) / len(off)
+    if like < 0.8 or not 0.4 < _median(ratio) < 2.2:
         return False
     if _hidden(image, still, x, y, region) > _HIDES:
         return False
     crop = difference[y : y + h, x : x + w]
     steep = cv2.morphologyEx(crop, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    mask = region.astype(np.uint8)
+    mask = region.view(np.uint8)
     outline = mask != cv2.erode(mask, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     full = float(np.percentile(crop[region], 75))
     return float(np.percentile(steep[outline], 60)) < _LIGHT_SHARPNESS * full + 2.0
@@ -580,8 +613,11 @@ def _hidden(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.nda
     """
     import cv2
 
+    solid = region.view(np.uint8)
+    if cv2.countNonZero(solid) < _TEXTURE_PIXELS:
+        return 0.0
     # Outlines are no texture of either.
-    inner = cv2.erode(region.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    inner = cv2.erode(solid, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     if cv2.countNonZero(inner) < _TEXTURE_PIXELS:
         return 0.0
     now, behind = _texture(image, still, x, y, inner > 0)
@@ -604,25 +640,30 @@ def _texture(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.nd
 
     h, w = region.shape
     crops = (p[y : y + h, x : x + w].astype(np.float32) for p in (image, still))
-    logs = (np.log(_brightness(crop) + _TEXTURE_FLOOR) for crop in crops)
+    logs = (np.log(cv2.transform(crop, np.ones((1, 3))) + _TEXTURE_FLOOR) for crop in crops)
     now, behind = ((p - cv2.blur(p, (7, 7)))[region] for p in logs)
     return now, behind
 
 
 def _shadow(crop: np.ndarray, behind: np.ndarray) -> np.ndarray:
     """Pixels that are the background darkened evenly in all channels (a cast shadow)."""
-    a, b = crop.astype(np.float32), behind.astype(np.float32)
-    lit = _brightness(b)
-    ratio = (_brightness(a) + 1.0) / (lit + 1.0)
-    off = _largest(np.abs(a - ratio[..., None] * b))
-    return (ratio > 0.45) & (ratio < 0.97) & (off < 5.0 + 0.04 * _largest(b)) & (lit > 90)
+    a, b = _planes(crop), _planes(behind)
+    lit = b[0] + b[1] + b[2]
+    ratio = (a[0] + a[1] + a[2] + 1.0) / (lit + 1.0)
+    shade = (ratio > 0.45) & (ratio < 0.97) & (lit > 90)
+    if not shade.any():
+        return shade
+    off = np.abs(a - ratio * b).max(axis=0)
+    return np.asarray(shade & (off < 5.0 + 0.04 * b.max(axis=0)))
 
 
-def _brightness(pixels: np.ndarray) -> np.ndarray:
-    """Sum of the channels [..., 3]; numpy's own sum over so short an axis takes several times as long."""
-    return np.asarray(pixels[..., 0] + pixels[..., 1] + pixels[..., 2])
+def _planes(pixels: np.ndarray) -> np.ndarray:
+    """float32 [3, ...] of uint8 [..., 3]: numpy is slow along so short a last axis."""
+    return np.moveaxis(pixels, -1, 0).astype(np.float32, order="C")
 
 
-def _largest(pixels: np.ndarray) -> np.ndarray:
-    """The largest of the channels [..., 3]."""
-    return np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+def _median(values: np.ndarray) -> float:
+    """Median of numbers without a NaN, in less time than numpy's own."""
+    low, high = (len(values) - 1) // 2, len(values) // 2
+    middle = np.partition(values, (low, high) if low < high else low)
+    return float((middle[low] + middle[high]) / 2)

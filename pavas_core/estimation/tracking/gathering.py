@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pavas_core.estimation.tracking.bodies import Body, boxes_of, gap_between
+from pavas_core.estimation.tracking.bodies import Body, gap_between, together
 from pavas_core.estimation.tracking.linking import Observation
 
 _REST_S = 3.0
@@ -53,41 +53,39 @@ def _surrounds(outer: Body, inner: Body, frame_rate: float) -> bool:
     near = (outer.frames >= inner.frames[0] - frame_rate) & (outer.frames <= inner.frames[-1] + frame_rate)
     if not near.any():
         return False
-    boxes = boxes_of(outer)[near]
+    boxes = outer.world_boxes[near]
     low, high = np.percentile(boxes[:, :2], 20, axis=0), np.percentile(boxes[:, 2:], 80, axis=0)
     return float(((inner.points >= low) & (inner.points <= high)).all(axis=1).mean()) > 0.6
 
 
 def _belong(a: Body, b: Body, frame_rate: float) -> bool:
-    common, ia, ib = np.intersect1d(a.frames, b.frames, return_indices=True)
+    ia, ib = together(a, b)
     shorter = min(len(a.frames), len(b.frames))
-    boxes_a, boxes_b = boxes_of(a), boxes_of(b)
-    if len(common) >= max(2, 0.25 * shorter):
+    if len(ia) >= max(2, 0.25 * shorter):
         reach = 0.25 * max(a.side, b.side) + 2.0
-        gaps = gap_between(boxes_a[ia], boxes_b[ib])
+        gaps = gap_between(a.world_boxes[ia], b.world_boxes[ib])
         near = float((gaps < reach).mean())
-        apart = _apart(a, b, ia, ib)
         if min(a.area, b.area) < 0.4 * max(a.area, b.area):
             return near > 0.5
-        return near > 0.85 and apart < 0.6
+        return near > 0.85 and _apart(a.flows[ia], b.flows[ib]) < 0.6
     if a.first.frame > b.first.frame:
-        a, b, boxes_a, boxes_b = b, a, boxes_b, boxes_a
+        a, b = b, a
     pause = b.first.frame - a.last.frame
     if not -0.25 * shorter <= pause <= _REST_S * frame_rate:
         return False
     if np.abs(a.colour - b.colour).mean() > 60:
         return False
-    return bool(gap_between(boxes_a[-1:], boxes_b[:1])[0] < 0.3 * min(a.side, b.side))
+    return bool(gap_between(a.world_boxes[-1:], b.world_boxes[:1])[0] < 0.3 * min(a.side, b.side))
 
 
-def _apart(a: Body, b: Body, ia: np.ndarray, ib: np.ndarray) -> float:
-    """How differently two fragments move in their common frames, relative to how fast they move; 0 at rest."""
-    pairs = [(a.observations[i].flow, b.observations[k].flow) for i, k in zip(ia, ib, strict=True)]
-    steps = [(np.array(p), np.array(q)) for p, q in pairs if p is not None and q is not None]
-    moving = [(p, q) for p, q in steps if max(np.hypot(*p), np.hypot(*q)) > 0.7]
-    if len(moving) < 4:
+def _apart(a: np.ndarray, b: np.ndarray) -> float:
+    """How differently two fragments flow [N, 2] in their common frames, relative to how fast they move; 0 at rest."""
+    speed = np.maximum(np.hypot(a[:, 0], a[:, 1]), np.hypot(b[:, 0], b[:, 1]))
+    moving = speed > 0.7
+    if np.count_nonzero(moving) < 4:
         return 0.0
-    return float(np.median([np.hypot(*(p - q)) / max(np.hypot(*p), np.hypot(*q)) for p, q in moving]))
+    apart = (a - b)[moving]
+    return float(np.median(np.hypot(apart[:, 0], apart[:, 1]) / speed[moving]))
 
 
 def _as_one(members: list[Body]) -> Body:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.bodies import Body, together
 from pavas_core.estimation.tracking.linking import Observation
 
 _JOIN_S = 0.8
@@ -27,16 +29,17 @@ def merge_twins(bodies: list[Body]) -> list[Body]:
 
 
 def _twins(a: Body, b: Body) -> bool:
-    if abs(np.log(a.side / b.side)) > 0.45 or np.abs(a.colour - b.colour).mean() > 45:
+    if a.first.frame >= b.last.frame or b.first.frame >= a.last.frame or abs(math.log(a.side / b.side)) > 0.45:
+        return False
+    if np.abs(a.colour - b.colour).mean() > 45:
         return False
     close = 0.5 * min(a.side, b.side) + 0.5
-    common, ia, ib = np.intersect1d(a.frames, b.frames, return_indices=True)
-    if len(common) >= max(2, 0.1 * len(b.frames)):
+    ia, ib = together(a, b)
+    if len(ia) >= max(2, 0.1 * len(b.frames)):
         return float((np.hypot(*(a.points[ia] - b.points[ib]).T) < close).mean()) > 0.6
     # They take turns: each is missing where the other is seen, on one path.
-    low, high = max(a.frames[0], b.frames[0]), min(a.frames[-1], b.frames[-1])
-    inside = (b.frames >= a.frames[0]) & (b.frames <= a.frames[-1])
-    if high <= low or inside.mean() < 0.8:
+    inside = (b.frames >= a.first.frame) & (b.frames <= a.last.frame)
+    if inside.mean() < 0.8:
         return False
     x = np.interp(b.frames[inside], a.frames, a.points[:, 0])
     y = np.interp(b.frames[inside], a.frames, a.points[:, 1])
@@ -83,9 +86,11 @@ def join(bodies: list[Body], frame_rate: float) -> list[Body]:
 
 def _join_cost(a: Body, b: Body, gap: int) -> float:
     """Below ``_JOIN_COST`` where two trails are likely one body: on a smooth path, at rest, or struck."""
-    ratio = abs(np.log(a.side / b.side))
+    ratio = abs(math.log(a.side / b.side))
+    if ratio > 0.5:
+        return 9.0
     tint = float(np.abs(a.colour - b.colour).mean())
-    if ratio > 0.5 or tint > 40.0:
+    if tint > 40.0:
         return 9.0
     size = min(a.side, b.side)
     speed_a, speed_b = _end_speed(a.observations[-6:]), _end_speed(b.observations[:6])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pavas_core.estimation import regression
-from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas
+from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas, together
 from pavas_core.estimation.tracking.moving import furthest_run
 
 WEIGHTS = Path(__file__).with_name("objects.json")
@@ -69,7 +69,7 @@ def describe(bodies: Sequence[Body], chosen: Sequence[Body], width: int, frame_r
     rows = []
     for body in bodies:
         seen = body.observations
-        boxes = _boxes(body)
+        boxes = body.boxes
         span = np.sqrt(np.maximum(1.0, box_areas(boxes)))
         usual = float(np.median(span))
         life = body.frames[-1] - body.frames[0] + 1
@@ -104,15 +104,15 @@ def _among(body: Body, others: Sequence[Body]) -> tuple[float, float, float, flo
     share of its time in the place of one seen for longer."""
     inside = ratio = alike = 0.0
     ride = 2.0
-    size = float(np.median(box_areas(_boxes(body))))
+    size = float(np.median(box_areas(body.boxes)))
     for other in others:
         if other is body:
             continue
         mine, theirs, common = _overlaps(body, other)
         if not len(mine):
             continue
-        larger = float(np.median(box_areas(_boxes(other))))
-        own, whole = box_areas(_boxes(body)[mine]), box_areas(_boxes(other)[theirs])
+        larger = float(np.median(box_areas(other.boxes)))
+        own, whole = box_areas(body.boxes[mine]), box_areas(other.boxes[theirs])
         within = common / own > _WITHIN
         share = float(within.sum()) / len(body.frames)
         if larger > 1.3 * size and share > inside:
@@ -127,18 +127,14 @@ def _among(body: Body, others: Sequence[Body]) -> tuple[float, float, float, flo
 
 def _double(body: Body, other: Body) -> bool:
     mine, theirs, common = _overlaps(body, other)
-    union = box_areas(_boxes(body)[mine]) + box_areas(_boxes(other)[theirs]) - common
+    union = box_areas(body.boxes[mine]) + box_areas(other.boxes[theirs]) - common
     return int((common >= _DOUBLE * union).sum()) > _DOUBLE_SHARE * min(len(body.frames), len(other.frames))
 
 
 def _overlaps(a: Body, b: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places of the common frames in either body, and the area that their boxes share there."""
-    _, mine, theirs = np.intersect1d(a.frames, b.frames, return_indices=True)
-    return mine, theirs, shared_areas(_boxes(a)[mine], _boxes(b)[theirs])
-
-
-def _boxes(body: Body) -> np.ndarray:
-    return np.array([o.box for o in body.observations], float)
+    mine, theirs = together(a, b)
+    return mine, theirs, shared_areas(a.boxes[mine], b.boxes[theirs])
 
 
 def _diagonal(points: np.ndarray) -> float:

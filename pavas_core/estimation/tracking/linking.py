@@ -290,10 +290,12 @@ class Linker:
     def _rest(self, trail: Trail, frame: int, change: np.ndarray, to_world: np.ndarray, to_frame: np.ndarray) -> None:
         """Keep a body that has stopped: it is still there while nothing changes where it was."""
         last = trail.last
+        if last.frame != frame - 1 or last.border:
+            return
         resting = 0
         while resting < len(trail.observations) and trail.observations[-1 - resting].held:
             resting += 1
-        if last.frame != frame - 1 or len(trail.observations) - resting < 4 or resting >= self._hold or last.border:
+        if len(trail.observations) - resting < 4 or resting >= self._hold:
             return
         centroid = camera.apply(to_frame, camera.apply(camera.invert(to_world), np.array(last.world)))
         shift = centroid - last.centroid
@@ -451,12 +453,13 @@ def _search(
     area = image[y0:y1, x0:x1]
     if not covered[y0:y1, x0:x1].any():
         return None
-    changed = covered[y0:y1, x0:x1].astype(np.float32)
     score = cv2.matchTemplate(area.astype(np.float32), template.sought, cv2.TM_SQDIFF, mask=template.weight)
     pixels = int(np.count_nonzero(template.mask))
     score = np.sqrt(np.maximum(score, 0.0) / (3.0 * pixels))
-    share = cv2.matchTemplate(changed, template.inside, cv2.TM_CCORR) / pixels
-    score[share < 0.5] = 1e3
+    if not covered[y0:y1, x0:x1].all():
+        changed = covered[y0:y1, x0:x1].astype(np.float32)
+        share = cv2.matchTemplate(changed, template.inside, cv2.TM_CCORR) / pixels
+        score[share < 0.5] = 1e3
     _, _, (col, row), _ = cv2.minMaxLoc(score)
     if score[row, col] > _TEMPLATE_ERROR:
         return None

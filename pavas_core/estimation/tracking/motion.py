@@ -7,7 +7,7 @@ is bounded by a window of a few seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,29 +19,15 @@ from pavas_core.estimation.ahead import ahead, watched
 from pavas_core.estimation.tracking import camera, judging, selection
 from pavas_core.estimation.tracking.bodies import Body
 from pavas_core.estimation.tracking.flow import FlowField
-from pavas_core.estimation.tracking.foreground import (
-    Canvas,
-    Detection,
-    find_regions,
-    frame_change,
-    long_background,
-    short_background,
-)
 from pavas_core.estimation.tracking.linking import Linker, Observation, Trail
 from pavas_core.estimation.tracking.stops import Patch, StopFinder, stops_of
+from pavas_core.estimation.tracking.windows import STILL_PX, Film, Window
 from pavas_core.physics.masks import pack_masks
-from pavas_core.physics.types import MASK_LONG_SIDE, MovingObject, ObjectSet, PackedMasks, Track, TrackSet
+from pavas_core.physics.types import MovingObject, ObjectSet, PackedMasks, Track, TrackSet
 from pavas_core.runtime import Runtime
 
 if TYPE_CHECKING:
-    from pavas_core.video.clip import Clip, Frame
-
-MAX_RATE = 60.0
-_WINDOW_FRAMES = 240
-_BEFORE_FRAMES = 120
-_AFTER_S = 0.5
-_WINDOW_SHIFT = 0.25
-_STILL_PX = 0.25
+    from pavas_core.video.clip import Clip
 
 
 @dataclass(frozen=True)
@@ -56,12 +42,6 @@ class Analysis:
     patches: list[Patch]
     cuts: tuple[int, ...] = ()
     """First frame of every shot but the first."""
-
-
-@dataclass(frozen=True)
-class _Shown:
-    image: np.ndarray
-    pose: np.ndarray
 
 
 def detect_motion(clip: Clip, *, max_objects: int = 8, runtime: Runtime | None = None) -> ObjectSet:
@@ -129,175 +109,50 @@ def track_motion(clip: Clip, objects: ObjectSet, *, runtime: Runtime | None = No
 
 
 def analyse(clip: Clip, runtime: Runtime) -> Analysis:
-    """One pass over the clip in windows; each is decoded once."""
-    from pavas_core.video.clip import iter_frames
-    from pavas_core.video.cuts import with_cuts
+    """One pass over the clip in windows; each is decoded once, and the next one made while one is linked."""
+    film = Film(clip)
+    linker, patches = Linker(film.frame_rate), list[Patch]()
+    most = 2 * max(1, round(clip.duration_s * film.frame_rate))
+    linked = 0
 
-    rate = MAX_RATE if clip.frame_rate > 1.02 * MAX_RATE else None
-    film = _Film(clip, runtime)
-    cuts = []
-    for frame, is_first in ahead(with_cuts(iter_frames(clip, rate=rate, long_side=MASK_LONG_SIDE))):
-        if is_first:
-            cuts.append(len(film.times))
-            film.end_shot()
-        film.take(frame)
+    def step() -> None:
+        runtime.step("Finding motion", min(len(film.times) + linked, most), most)
+
+    for window in ahead(film.windows, 1, check_cancelled=step):
+        for new_patches in _link(window, linker, film, step):
+            patches += new_patches
+            linked += 1
+        if window.ends_shot:
+            linker.finish()
     if len(film.times) < 2:
         raise MediaError("The clip shows fewer than two frames, so nothing can move; choose a longer part of it.")
-    film.end_shot()
-    film.step(len(film.times))
+    step()
     width, height = film.size
-    trails = film.linker.finished
-    return Analysis(np.array(film.times), np.array(film.poses), trails, width, height, film.patches, tuple(cuts))
+    return Analysis(
+        np.array(film.times), np.array(film.poses), linker.finished, width, height, patches, tuple(film.cuts)
+    )
 
 
-class _Film:
-    """Takes frame after frame and links them, a window at a time; a window never holds frames of two shots."""
+def _link(window: Window, linker: Linker, film: Film, step: Callable[[], None]) -> Iterator[list[Patch]]:
+    """Link the regions of the window's new pictures, and give what stops at each."""
+    canvas, new, first = window.canvas, window.new, window.first
+    flow, stops = FlowField(), StopFinder(film.size[0])
 
-    def __init__(self, clip: Clip, runtime: Runtime) -> None:
-        self.times: list[float] = []
-        self.poses: list[np.ndarray] = []
-        self.patches: list[Patch] = []
-        self.size = (0, 0)
-        self._runtime = runtime
-        self._frame_rate = min(clip.frame_rate or 30.0, MAX_RATE)
-        self._expected = max(1, round(clip.duration_s * self._frame_rate))
-        self._after = max(4, round(_AFTER_S * self._frame_rate))
-        self.linker = Linker(self._frame_rate)
-        self._follower = camera.CameraTracker()
-        self._shown: list[_Shown] = []
-        self._offset = 0  # frame number of shown[0]
-        self._start = 0  # first frame not yet linked
-        self._end = 0  # end of the window that begins there, as far as it is known
+    def follow(i: int) -> list[Patch]:
+        flow.step(canvas.images[i])
+        return stops.step(first + i, film.times[first + i], flow, window.to_frame[i])
 
-    def step(self, linked: int) -> None:
-        """Report how many frames are linked."""
-        most = 2 * self._expected
-        self._runtime.step("Finding motion", min(len(self.times) + linked, most), most)
-
-    def take(self, frame: Frame) -> None:
-        """The next frame of the shot."""
-        self.step(self._start)
-        self._shown.append(_prepare(frame.image, self._follower))
-        self.times.append(frame.time_s)
-        self.poses.append(self._shown[-1].pose)
-        self.size = frame.image.shape[1], frame.image.shape[0]
-        self._find_end()
-        if self._end - self._start < len(self.times) - self._start - self._after:
-            self._link()
-            drop = max(0, self._start - _BEFORE_FRAMES - self._offset)
-            self._shown, self._offset = self._shown[drop:], self._offset + drop
-
-    def end_shot(self) -> None:
-        """Link what is left; the next frame has nothing to do with those before."""
-        while self._start < len(self.times):
-            self._find_end()
-            self._link()
-        self.linker.finish()
-        self._follower = camera.CameraTracker()
-        self._shown, self._offset = [], self._start
-
-    def _find_end(self) -> None:
-        known = max(self._start, self._end) - self._offset
-        self._end = _window_end(self._shown, self._start - self._offset, known) + self._offset
-
-    def _link(self) -> None:
-        """Find and link the regions of the window's frames; their neighbours help to see the background."""
-        import cv2
-
-        shown, offset = self._shown, self._offset
-        start, end = self._start - offset, self._end - offset
-        height, width = shown[0].image.shape[:2]
-        reference = camera.invert(shown[start].pose)
-        centre = np.array([width / 2, height / 2])
-
-        def near(i: int) -> bool:
-            moved = camera.apply(camera.compose(reference, shown[i].pose), centre) - centre
-            return bool((np.abs(moved) / [width, height]).max() < _WINDOW_SHIFT + 0.1)
-
-        first, last = start, end
-        roaming = end - start < min(_WINDOW_FRAMES, len(shown) - start)
-        while first > max(0, start - (self._after if roaming else _BEFORE_FRAMES)) and near(first - 1):
-            first -= 1
-        while last < min(len(shown), end + self._after) and near(last):
-            last += 1
-        relative = [camera.compose(reference, shown[i].pose) for i in range(first, last)]
-        corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
-        places = np.array([camera.apply(r, corners) for r in relative])
-        moving = bool(np.abs(places - corners).max() > _STILL_PX)
-        if moving:
-            low = np.floor(places.min((0, 1))).astype(int)
-            size = np.ceil(places.max((0, 1))).astype(int) - low
-            shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]]])
-            to_canvas = [camera.compose(shift, r) for r in relative]
-            images, valid = list[np.ndarray](), list[np.ndarray | None]()
-            for i, affine in enumerate(to_canvas):
-                self._runtime.check_cancelled()
-                warp = affine.copy()
-                warp[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5
-                shape = (int(size[0]), int(size[1]))
-                images.append(cv2.warpAffine(shown[first + i].image, warp, shape, flags=cv2.INTER_LINEAR))
-                full = np.full((height, width), 255, np.uint8)
-                valid.append(cv2.warpAffine(full, warp, shape, flags=cv2.INTER_NEAREST))
-        else:
-            shift = camera.IDENTITY
-            to_canvas = [camera.IDENTITY] * len(relative)
-            images, valid = [shown[i].image for i in range(first, last)], [None] * (last - first)
-        canvas = Canvas(images, valid, self._frame_rate, moving)
-        background = watched(lambda: long_background(canvas), self._runtime.check_cancelled)
-        flow, stops = FlowField(), StopFinder(width)
-        to_world = camera.compose(shown[start].pose, camera.invert(shift))
-
-        def follow(i: int) -> list[Patch]:
-            flow.step(images[i])
-            return stops.step(offset + first + i, self.times[offset + first + i], flow, camera.invert(to_canvas[i]))
-
-        for i in range(max(0, start - first - 2), start - first):
-            follow(i)
-        seen = []
-
-        def described() -> Iterator[tuple[list[Detection], np.ndarray | None]]:
-            recent = None
-            for i in range(start - first, end - first):
-                if recent is None or i % 2 == 0:
-                    recent = short_background(canvas, i)
-                regions = find_regions(canvas, i, background, recent)
-                yield regions, frame_change(canvas, i, background) if i > 0 else None
-
-        for i, (regions, changed) in enumerate(ahead(described()), start=start - first):
-            self.step(offset + first + i)
-            self.patches += follow(i)
-            self.linker.step(
-                offset + first + i, images[i], changed, regions, flow, to_world, camera.invert(to_canvas[i])
-            )
-            seen.append(regions)
-        to_frame = [camera.invert(a) for a in to_canvas[start - first : end - first]]
-        watched(
-            lambda: self.linker.extend_back(
-                images[start - first : end - first], seen, offset + start, to_world, to_frame
-            ),
-            self._runtime.check_cancelled,
-        )
-        self._start = self._end
-
-
-def _prepare(image: np.ndarray, follower: camera.CameraTracker) -> _Shown:
-    import cv2
-
-    smooth = cv2.GaussianBlur(image, (3, 3), 0)
-    return _Shown(smooth, follower.step(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
-
-
-def _window_end(shown: list[_Shown], start: int, known: int) -> int:
-    """End of the run of frames from ``start`` that can share one canvas; those before ``known`` can."""
-    height, width = shown[0].image.shape[:2]
-    centre = np.array([width / 2, height / 2])
-    home = camera.invert(shown[start].pose)
-    for i in range(known, min(len(shown), start + _WINDOW_FRAMES)):
-        relative = camera.compose(home, shown[i].pose)
-        shift = np.abs(camera.apply(relative, centre) - centre) / [width, height]
-        if shift.max() > _WINDOW_SHIFT or not 0.85 < np.hypot(relative[0, 0], relative[1, 0]) < 1.18:
-            return max(i, start + 1)
-    return min(len(shown), start + _WINDOW_FRAMES)
+    for i in range(max(0, new.start - 2), new.start):
+        follow(i)
+    seen = []
+    for i, (regions, changed) in zip(new, ahead(window.described, check_cancelled=step), strict=True):
+        step()
+        patches = follow(i)
+        linker.step(first + i, canvas.images[i], changed, regions, flow, window.to_world, window.to_frame[i])
+        seen.append(regions)
+        yield patches
+    images, to_frame = canvas.images[new.start : new.stop], window.to_frame[new.start : new.stop]
+    watched(lambda: linker.extend_back(images, seen, first + new.start, window.to_world, to_frame), step)
 
 
 def _rate(times_s: np.ndarray) -> float:
@@ -315,7 +170,7 @@ def _track_set(tracks: tuple[Track, ...], analysis: Analysis, clip: Clip) -> Tra
     sx, sy = clip.width / analysis.width, clip.height / analysis.height
     corners = np.array([[0, 0], [analysis.width, analysis.height]], float)
     moved = max(float(np.abs(camera.apply(p, corners) - corners).max()) for p in analysis.poses)
-    poses = None if moved < _STILL_PX else np.array([_full_size(p, sx, sy) for p in analysis.poses])
+    poses = None if moved < STILL_PX else np.array([_full_size(p, sx, sy) for p in analysis.poses])
     return TrackSet(analysis.times_s, clip.width, clip.height, clip.duration_s, tracks, poses)
 
 

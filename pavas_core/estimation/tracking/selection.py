@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pavas_core.estimation.tracking.bodies import Body, boxes_of
+from pavas_core.estimation.tracking.bodies import Body, together
 from pavas_core.estimation.tracking.gathering import gather
 from pavas_core.estimation.tracking.joining import cut, join, merge_twins
 from pavas_core.estimation.tracking.linking import Trail
@@ -76,10 +76,10 @@ def _is_mark(body: Body, whole: Body) -> bool:
     """Something small that is seen almost only within a round body: its pattern, its highlight, its edge."""
     if body.area > 0.4 * whole.area:
         return False
-    _, ia, ib = np.intersect1d(body.frames, whole.frames, return_indices=True)
+    ia, ib = together(body, whole)
     if len(ia) < 0.5 * len(body.frames):
         return False
-    boxes = boxes_of(whole)[ib]
+    boxes = whole.world_boxes[ib]
     inside = ((body.points[ia] >= boxes[:, :2] - 2) & (body.points[ia] <= boxes[:, 2:] + 2)).all(axis=1)
     return float(inside.sum()) > 0.7 * len(body.frames)
 
@@ -90,7 +90,7 @@ def _without_covered(groups: list[Body], free: list[Body]) -> list[Body]:
     for group in groups:
         taken: set[int] = set()
         for body in free:
-            _, ia, ib = np.intersect1d(group.frames, body.frames, return_indices=True)
+            ia, ib = together(group, body)
             for i, k in zip(ia, ib, strict=True):
                 o, ball = group.observations[i], body.observations[k]
                 apart = np.hypot(o.world[0] - ball.world[0], o.world[1] - ball.world[1])
@@ -107,7 +107,7 @@ def _without_doubles(bodies: list[Body]) -> list[Body]:
     kept: list[Body] = []
     for body in sorted(bodies, key=lambda b: -len(b.frames)):
         for other in kept:
-            _, ia, ib = np.intersect1d(body.frames, other.frames, return_indices=True)
+            ia, ib = together(body, other)
             apart = np.hypot(*(body.points[ia] - other.points[ib]).T)
             if (apart < 0.6 * max(body.side, other.side)).sum() > 0.4 * len(body.frames):
                 break
@@ -127,7 +127,7 @@ def _is_limb(body: Body, group: Body, frame_rate: float) -> bool:
     early = np.maximum(at - 1, 0)
     at = np.where(np.abs(group.frames[early] - body.frames) < np.abs(group.frames[at] - body.frames), early, at)
     close = np.abs(group.frames[at] - body.frames) <= 0.2 * frame_rate
-    boxes = boxes_of(group)[at]
+    boxes = group.world_boxes[at]
     margin = 0.1 * (boxes[:, 2:] - boxes[:, :2])
     inside = close & ((body.points >= boxes[:, :2] - margin) & (body.points <= boxes[:, 2:] + margin)).all(axis=1)
     if inside.mean() < 0.7:
@@ -154,4 +154,4 @@ def _casts(other: Body, shadow: Body) -> bool:
     """Whether a body may throw a shadow: it moves at its times, and more."""
     if other.shadow > 0.5 or other.weight() < shadow.weight():
         return False
-    return len(np.intersect1d(shadow.frames, other.frames)) >= max(4, 0.5 * len(shadow.frames))
+    return len(together(shadow, other)[0]) >= max(4, 0.5 * len(shadow.frames))

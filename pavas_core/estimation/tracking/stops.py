@@ -80,23 +80,28 @@ class StopFinder:
 def _patches(frame: int, before: Flow, after: Flow, to_frame: np.ndarray) -> list[Patch]:
     import cv2
 
-    step, velocity = before
+    picture = before[0].shape[0] * before[0].shape[1]
+    left, top, width, height = _box_of_fast(before[1])
+    if width * height < _LEAST_PIXELS:
+        return []
+    box = slice(top, top + height), slice(left, left + width)
+    step, velocity = before[0][box], before[1][box]
     speed = np.hypot(velocity[..., 0], velocity[..., 1])
     fast = (speed > _FAST) & (np.hypot(step[..., 0], step[..., 1]) >= _LEAST_STEP)
     if fast.sum() < _LEAST_PIXELS:
         return []
-    rows, columns = np.mgrid[: speed.shape[0], : speed.shape[1]].astype(np.float32)
-    then = cv2.remap(
-        after[1], columns + step[..., 0], rows + step[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    along = (velocity * then).sum(axis=2) / np.maximum(speed, 1e-6)
+    columns = np.arange(left, left + width, dtype=np.float32) + step[..., 0]
+    rows = np.arange(top, top + height, dtype=np.float32)[:, None] + step[..., 1]
+    then = cv2.remap(after[1], columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    along = velocity[..., 0] * then[..., 0] + velocity[..., 1] * then[..., 1]
+    along /= np.maximum(speed, 1e-6)
     stopped = along < _STOPPED * speed
     lost = speed - np.maximum(along, -speed)
-    count, labels, stats, centres = cv2.connectedComponentsWithStats(fast.astype(np.uint8))
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(fast.view(np.uint8))
     found = []
     for label in range(1, count):
         area = int(stats[label, cv2.CC_STAT_AREA])
-        if area < max(_LEAST_PIXELS, _LEAST_SHARE * speed.size):
+        if area < max(_LEAST_PIXELS, _LEAST_SHARE * picture):
             continue
         x, y, w, h = (int(v) for v in stats[label, :4])
         crop = slice(y, y + h), slice(x, x + w)
@@ -104,18 +109,27 @@ def _patches(frame: int, before: Flow, after: Flow, to_frame: np.ndarray) -> lis
         if float(np.quantile(speed[crop][own], 0.8)) < _LEAST_TOP:
             continue
         way = velocity[crop][own].mean(axis=0)
-        place = camera.apply(to_frame, 2.0 * centres[label] + 0.5)
+        place = camera.apply(to_frame, 2.0 * (centres[label] + [left, top]) + 0.5)
         found.append(
             Patch(
                 frame,
                 (float(place[0]), float(place[1])),
-                area / speed.size,
+                area / picture,
                 float(stopped[crop][own].mean()),
-                float(lost[crop][own].sum()) / speed.size,
+                float(lost[crop][own].sum()) / picture,
                 float(way[1] / max(float(np.hypot(*way)), 1e-9)),
             )
         )
     return found
+
+
+def _box_of_fast(velocity: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what may be fast; in whole pairs of pixels, by which patches are numbered."""
+    import cv2
+
+    squared = cv2.transform(cv2.multiply(velocity, velocity), np.ones((1, 2)))
+    left, top, width, height = cv2.boundingRect((squared > (0.999 * _FAST) ** 2).view(np.uint8))
+    return left - left % 2, top - top % 2, width + left % 2, height + top % 2
 
 
 def stops_of(boxes: np.ndarray, patches: Sequence[Patch]) -> np.ndarray:
