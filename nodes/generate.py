@@ -32,7 +32,7 @@ def guidance_inputs(seed_tooltip: str) -> list:
             default=25,
             min=1,
             max=200,
-            tooltip="Steps from noise to sound: 25 for published models, 8 for pavas-nano-1.",
+            tooltip="Steps from noise to sound: 25 for published models, 4 or more for pavas-nano-1.",
         ),
         io.Float.Input(
             "cfg_strength",

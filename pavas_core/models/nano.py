@@ -30,7 +30,7 @@ log = logging.getLogger("pavas")
 
 NAME = nano_config.NAME
 WEIGHTS = Path(__file__).parent / "weights" / f"{NAME}.safetensors"
-STEPS = 8
+STEPS = 4
 CFG_STRENGTH = 1.0
 """Guidance by prompt and clip exaggerates levels; this network is judged without."""
 PHYSICS_CFG = 1.25
