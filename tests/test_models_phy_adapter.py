@@ -201,6 +201,14 @@ def test_a_band_stands_from_its_impact_on_until_it_has_faded():
     torch.testing.assert_close(bands[20:28, 0], torch.arange(4.0, 0.0, -0.5))
     assert not bands[28:, 0].any()
     torch.testing.assert_close(bands[[29, 30], 1], torch.tensor([0.91, 3.0]))  # the louder of two counts
+    rattle = torch.linspace(21, 28, 9)[None]
+    many = replace(
+        given,
+        impact_token=torch.cat([given.impact_token, rattle], dim=1),
+        impulse_ns=torch.ones(1, 11),
+        impact_facts=torch.cat([facts, torch.zeros(1, 9, 9)], dim=1),
+    )
+    torch.testing.assert_close(module.encode(many, LENGTH).bands[0], bands)  # however many follow
     unknown = replace(given, impacts_known=torch.zeros(1, dtype=torch.bool), impulse_ns=torch.full((1, 2), torch.nan))
     assert not module.encode(unknown, LENGTH).bands.any()
 

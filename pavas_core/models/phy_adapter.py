@@ -225,14 +225,19 @@ def last_impacts(since: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     return since.masked_fill(~heard, REACH_TOKENS).topk(min(LAST_IMPACTS, since.shape[1]), dim=1, largest=False)
 
 
-def bands_left(level: Tensor, rate: Tensor, since: Tensor, which: Tensor) -> Tensor:
-    """(B, L, bands) nepers left of the loudest impact's ``level`` (B, K, bands), which fades at ``rate`` a token."""
-    if not which.shape[1]:
-        return level.new_zeros(len(level), since.shape[2], level.shape[2])
-    rows = torch.arange(len(level), device=level.device)[:, None, None]
-    left = level[rows, which] - rate[rows, which] * since.clamp(min=0)[..., None].to(rate)
-    sounding = (since > -0.5) & (since < REACH_TOKENS)
-    return torch.where(sounding[..., None], left, 0.0).clamp(min=0).amax(dim=1)
+def bands_left(level: Tensor, rate: Tensor, known: Tensor, since: Tensor) -> Tensor:
+    """(B, L, bands) nepers left of the loudest impact's ``level`` (B, K, bands), which fades at ``rate`` a token.
+
+    All impacts count, however many followed: the first of a fall is heard through the rattle after it. ``known`` is
+    (B, K), ``since`` (B, K, L) tokens.
+    """
+    left = level.new_zeros(len(level), since.shape[2], level.shape[2])
+    for index in range(level.shape[1]):  # one at a time: all of a long clip at once would be gigabytes
+        passed = since[:, index, :, None].to(level)
+        sounding = known[:, index, None, None] & (passed > -0.5)
+        own = level[:, index, None] - rate[:, index, None] * passed.clamp(min=0)
+        left = torch.maximum(left, torch.where(sounding, own, 0.0))
+    return left
 
 
 def _gate(dim_in: int, dim: int, operations: Any, factory: dict[str, Any]) -> nn.Sequential:
@@ -372,11 +377,10 @@ class PhyAdapter(nn.Module):
         z, known = self._normalised(inputs.impulse_ns.log(), config.impulse_mean, config.impulse_std, "impulse")
         centres = torch.arange(latent_length, device=like.device, dtype=torch.float32) + 0.5
         since = centres - inputs.impact_token.float()[:, :, None]
-        since, which = last_impacts(since, known)
         told, level, rate = facts.split([config.impact_facts, config.impact_bands, config.impact_bands], dim=-1)
-        sounding = self.ringing(told.to(like.dtype), z.to(like.dtype), since, which)
+        sounding = self.ringing(told.to(like.dtype), z.to(like.dtype), *last_impacts(since, known))
         sounding = torch.where(inputs.impacts_known[:, None, None], sounding, self._token("ringing_unknown", like))
-        left = bands_left(level, rate, since, which).to(like.dtype) if config.impact_bands else None
+        left = bands_left(level, rate, known, since).to(like.dtype) if config.impact_bands else None
         return sounding, left
 
     def residuals(self, condition: PhysicsCondition) -> Residuals:
