@@ -341,13 +341,18 @@ def _regions(
     mask = (excess > 0).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc), np.uint8)
+    left, top, right, bottom = box_of(mask)
+    if left == right:
+        return []
     # The same labels as by the default algorithm, in half the time.
+    mask = mask[top:bottom, left:right]
     _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
     by_area = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:most]
     out: list[Detection] = []
     for i in by_area[stats[by_area, cv2.CC_STAT_AREA] >= _MIN_AREA]:
         x, y, w, h, area = (int(v) for v in stats[i])
         region = _filled(labels[y : y + h, x : x + w] == i)
+        x, y = x + left, y + top
         peak = int(cv2.minMaxLoc(excess[y : y + h, x : x + w], region.view(np.uint8))[1])
         if area < 12 and peak < 8 + 2 * background.noise:
             continue
@@ -366,6 +371,16 @@ def _regions(
             solid = [(x, y, region)]
         out += [_describe(image, still, difference, fast, *one, inside, parent) for one in solid]
     return out
+
+
+def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is set (uint8 [H, W]), from even pixels on: OpenCV numbers connected regions
+    by pairs of rows and columns, so within the box as in the whole picture.
+    """
+    import cv2
+
+    left, top, width, height = cv2.boundingRect(mask)
+    return left - left % 2, top - top % 2, left + width, top + height
 
 
 def _filled(region: np.ndarray) -> np.ndarray:
