@@ -10,7 +10,7 @@ import pytest
 
 from pavas_core.errors import Cancelled
 from pavas_core.estimation.tracking.camera import CameraTracker, apply
-from pavas_core.estimation.tracking.foreground import median_of_seven
+from pavas_core.estimation.tracking.median import median_of
 from pavas_core.estimation.tracking.motion import detect_motion, track_motion
 from pavas_core.physics.masks import unpack_mask
 from pavas_core.physics.types import MovingObject, ObjectSet, TrackSet
@@ -278,7 +278,18 @@ def test_camera_is_not_carried_off_by_a_large_body() -> None:
         assert np.abs(pose - [[1, 0, 0], [0, 1, 0]]).max() < 0.1
 
 
-def test_median_of_seven_is_the_median() -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 8, 13, 20, 21])
+def test_the_median_of_pictures_is_the_median(count: int) -> None:
+    rng = np.random.default_rng(count)
+    images = [rng.integers(0, 256, (75, 11, 3), dtype=np.uint8) for _ in range(count)]
+    np.testing.assert_array_equal(median_of(images), np.sort(images, axis=0)[count // 2])
+
+
+def test_what_lies_outside_a_picture_does_not_count_for_the_median() -> None:
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (9, 11, 3), dtype=np.uint8) for _ in range(7)]
-    np.testing.assert_array_equal(median_of_seven(images), np.median(images, axis=0).astype(np.uint8))
+    images = [rng.integers(0, 256, (40, 11, 3), dtype=np.uint8) for _ in range(7)]
+    valid: list[np.ndarray | None] = [None] * 7
+    valid[2] = valid[5] = np.where(np.arange(40)[:, None] < np.full(11, 20), 255, 0).astype(np.uint8)
+    seen = [image for k, image in enumerate(images) if k not in (2, 5)]
+    np.testing.assert_array_equal(median_of(images, valid)[:20], np.median(images, axis=0)[:20])
+    np.testing.assert_array_equal(median_of(images, valid)[20:], np.median(seen, axis=0)[20:])

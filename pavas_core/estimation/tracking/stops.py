@@ -13,6 +13,7 @@ import numpy as np
 
 from pavas_core.estimation.tracking import camera
 from pavas_core.estimation.tracking.flow import FlowField
+from pavas_core.estimation.tracking.foreground import box_of
 
 _FAST = 0.12
 """Picture widths per second from which a pixel counts as fast."""
@@ -81,17 +82,18 @@ def _patches(frame: int, before: Flow, after: Flow, to_frame: np.ndarray) -> lis
     import cv2
 
     picture = before[0].shape[0] * before[0].shape[1]
-    left, top, width, height = _box_of_fast(before[1])
-    if width * height < _LEAST_PIXELS:
+    squared = cv2.transform(cv2.multiply(before[1], before[1]), np.ones((1, 2)))
+    left, top, right, bottom = box_of((squared > (0.999 * _FAST) ** 2).view(np.uint8))
+    if (right - left) * (bottom - top) < _LEAST_PIXELS:
         return []
-    box = slice(top, top + height), slice(left, left + width)
+    box = slice(top, bottom), slice(left, right)
     step, velocity = before[0][box], before[1][box]
     speed = np.hypot(velocity[..., 0], velocity[..., 1])
     fast = (speed > _FAST) & (np.hypot(step[..., 0], step[..., 1]) >= _LEAST_STEP)
     if fast.sum() < _LEAST_PIXELS:
         return []
-    columns = np.arange(left, left + width, dtype=np.float32) + step[..., 0]
-    rows = np.arange(top, top + height, dtype=np.float32)[:, None] + step[..., 1]
+    columns = np.arange(left, right, dtype=np.float32) + step[..., 0]
+    rows = np.arange(top, bottom, dtype=np.float32)[:, None] + step[..., 1]
     then = cv2.remap(after[1], columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     along = velocity[..., 0] * then[..., 0] + velocity[..., 1] * then[..., 1]
     along /= np.maximum(speed, 1e-6)
@@ -121,15 +123,6 @@ def _patches(frame: int, before: Flow, after: Flow, to_frame: np.ndarray) -> lis
             )
         )
     return found
-
-
-def _box_of_fast(velocity: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, width and height of what may be fast; in whole pairs of pixels, by which patches are numbered."""
-    import cv2
-
-    squared = cv2.transform(cv2.multiply(velocity, velocity), np.ones((1, 2)))
-    left, top, width, height = cv2.boundingRect((squared > (0.999 * _FAST) ** 2).view(np.uint8))
-    return left - left % 2, top - top % 2, width + left % 2, height + top % 2
 
 
 def stops_of(boxes: np.ndarray, patches: Sequence[Patch]) -> np.ndarray:

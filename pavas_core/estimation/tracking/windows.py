@@ -161,14 +161,14 @@ class Film:
             shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]]])
             to_canvas = [camera.compose(shift, r) for r in relative]
             images, valid = list[np.ndarray](), list[np.ndarray | None]()
+            full = np.full((height, width), 255, np.uint8)
+            canvas_size = int(size[0]), int(size[1])
             for i, affine in enumerate(to_canvas):
                 check()
                 warp = affine.copy()
                 warp[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5
-                shape = (int(size[0]), int(size[1]))
-                images.append(cv2.warpAffine(shown[first + i].image, warp, shape, flags=cv2.INTER_LINEAR))
-                full = np.full((height, width), 255, np.uint8)
-                valid.append(cv2.warpAffine(full, warp, shape, flags=cv2.INTER_NEAREST))
+                images.append(cv2.warpAffine(shown[first + i].image, warp, canvas_size, flags=cv2.INTER_LINEAR))
+                valid.append(cv2.warpAffine(full, warp, canvas_size, flags=cv2.INTER_NEAREST))
         else:
             shift = camera.IDENTITY
             to_canvas = [camera.IDENTITY] * len(relative)
