@@ -1,4 +1,4 @@
-"""Seconds per clip second of every stage of the main job, in one run.
+"""Seconds, and seconds of processor time, per clip second of every stage of the main job, in one run.
 
 ``python -m benchmarks.stages [CLIP]``; without a clip, 8 s of simulated 1280x720 video at 30 fps.
 """
@@ -38,12 +38,12 @@ def main() -> None:
 
 def run(path: Path, target: Path) -> None:
     """Time each stage on the clip at ``path``, writing the result to ``target``."""
-    rows: list[tuple[str, float]] = []
+    rows: list[tuple[str, float, float]] = []
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         result = work()
-        rows.append((name, time.perf_counter() - start))
+        rows.append((name, time.perf_counter() - start, time.process_time() - start_cpu))
         return result
 
     timed("import libraries (once)", lambda: sum(1 for _ in zip(range(2), iter_frames(open_clip(path)), strict=False)))
@@ -57,12 +57,13 @@ def run(path: Path, target: Path) -> None:
     sound = timed("modal engine", lambda: synthesize_impacts(scene))
     timed("save", lambda: save_video(clip, sound.mix, target))
 
-    job = sum(seconds for _, seconds in rows[2:])
+    job = ("whole job (detect to save)", sum(row[1] for row in rows[2:]), sum(row[2] for row in rows[2:]))
     print(f"{clip.duration_s:.2f} s of {clip.width}x{clip.height} at {clip.frame_rate:.2f} fps, "
           f"{len(scene.bodies)} objects, {len(scene.impacts)} impacts")  # fmt: skip
-    for name, seconds in [*rows, ("whole job (detect to save)", job)]:
-        print(f"{name:30s} {seconds:7.3f} s   {seconds / clip.duration_s:7.4f} s per clip second")
-    engine = dict(rows)["modal engine"]
+    for name, seconds, cpu in [*rows, job]:
+        print(f"{name:30s} {seconds:7.3f} s   {seconds / clip.duration_s:7.4f} s per clip second, "
+              f"{cpu / clip.duration_s:7.4f} s of processor time")  # fmt: skip
+    engine = next(seconds for name, seconds, _ in rows if name == "modal engine")
     print(f"modal engine: {clip.duration_s / engine:.0f}x real time")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
