@@ -33,8 +33,8 @@ WEIGHTS = Path(__file__).parent / "weights" / f"{NAME}.safetensors"
 STEPS = 4
 CFG_STRENGTH = 1.0
 """Guidance by prompt and clip exaggerates levels; this network is judged without."""
-PHYSICS_CFG = 1.25
-"""Guidance by physics: without it, loudness follows mass and speed at too flat a slope (chosen on scenes that the
+PHYSICS_CFG = 1.2
+"""Guidance by physics: without it, loudness follows mass and speed at a slightly flat slope (chosen on scenes that the
 proof does not play)."""
 
 
