@@ -26,6 +26,7 @@ from pavas_core.models.nano_facts import (
     stuff_of,
     without_stuff,
 )
+from pavas_core.models.nano_modes import BANDS
 from pavas_core.models.nano_text import materials, named_materials, prompt_tokens
 from pavas_core.runtime import Runtime
 from pavas_core.sampling.generate import generate
@@ -64,7 +65,7 @@ def test_how_fast_something_unseen_came_is_not_known(drop) -> None:
 def test_what_is_not_known_is_zero_in_all_columns(drop) -> None:
     facts = impact_facts(drop.sim.scene)
     columns = fact_columns(facts)
-    assert columns.shape == (len(facts), facts_dim())
+    assert columns.shape == (len(facts), facts_dim() + 2 * BANDS)
     assert not fact_columns(torch.full_like(facts, torch.nan)).any()
     bare = without_stuff(facts)
     assert bare[:, list(STUFF)].isnan().all()
