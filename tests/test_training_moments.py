@@ -76,7 +76,7 @@ def test_a_simulated_clip_marks_the_contacts_of_the_thing_that_a_track_follows(
     for name, follows in (("object-1", True), ("false-1", False)):
         seen = replace(hammer, object_id=name, boxes=hammer.boxes + (0.0 if follows else 9999.0))
         tracks = replace(sim.scene.tracks, tracks=(seen,))
-        monkeypatch.setattr(moments, "through_tracker", lambda sim, tracks=tracks: tracks)
+        monkeypatch.setattr(moments, "tracks_seen", lambda sim, tracks=tracks: tracks)
         monkeypatch.setattr(velocity, "driven_moments", lambda tracks, name=name: {name: own})
         _, blow, counts = simulated_examples(81019)
         assert blow.sum() == (len(struck) if follows else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -361,16 +360,14 @@ def pixels_task(seed: int) -> dict[str, Any]:
     from dataclasses import replace
 
     from pavas_core.pipeline import PhysicsOptions, estimate_scene
-    from pavas_core.simulation.clip_files import write_clip
+    from pavas_core.simulation.clip_files import filmed
     from pavas_core.simulation.simulate import simulate
     from pavas_core.training.examples import WINDOW_S
-    from pavas_core.video.clip import open_clip
 
     model, runtime = the_model(), Runtime()
     sim = simulate(seed, width=320, height=180, frame_rate=25.0, duration_s=WINDOW_S)
     surface = sim.played.stage.floor_material
-    with tempfile.TemporaryDirectory() as folder:
-        video = open_clip(write_clip(sim, Path(folder) / "clip.mp4"))
+    with filmed(sim) as video:
         options = PhysicsOptions(metres_per_px=sim.metres_per_px)
         estimate = estimate_scene(video, options)
         features = model.encode_video(video, estimate.tracks, runtime=runtime)

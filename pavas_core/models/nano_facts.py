@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,7 +63,7 @@ def _row(impact: Impact, bodies: dict[str, Body]) -> list[float]:
     # Of what was pushed by something unseen, neither how fast that came nor what it lost is known.
     pushed = impact.pre_normal_mps <= 0.0
     named = all(body_material(one).key in materials() for one in (body, partner) if one)
-    modes = impact_modes(impact, bodies) if named and not pushed else np.full(MODES, np.nan)
+    modes = impact_modes(impact, bodies) if named and not pushed else [math.nan] * MODES
     return [
         body.mass.mass_kg,
         partner.mass.mass_kg if partner else math.nan,
@@ -116,7 +115,7 @@ def without_modes(facts: Tensor) -> Tensor:
 
 
 def fact_columns(facts: Tensor) -> Tensor:
-    """Columns (..., facts_dim) of rows (..., FACTS)."""
+    """Columns of rows (..., FACTS): ``facts_dim``, then levels and rates of the bands."""
     parts = []
     for place, (mean, spread) in _SCALES.items():
         known = ~facts[..., place].isnan()

@@ -48,4 +48,5 @@ def impact_modes(impact: Impact, bodies: dict[str, Body]) -> np.ndarray:
 
 
 def _mel(frequency_hz: np.ndarray | float) -> np.ndarray:
+    """O'Shaughnessy's scale, not the codec's: the weights were trained on it."""
     return 2595.0 * np.log10(1.0 + np.asarray(frequency_hz) / 700.0)

@@ -3,8 +3,8 @@
 Beyond the paper, an optional third condition carries the impacts themselves (log impulse at sub-frame time), because
 moving an impact must move its sound, and a fourth what still sounds of them: what met, and how long ago. Which bands
 a textbook expects to ring goes to the flow directly: narrow lines are lost on the way through adaLN. A configuration
-without them is the paper's. Notation: B clips, N objects (padded), T visual frames, L latent tokens, Dh
-the adapter's width, D the backbone's.
+without them is the paper's. Notation: B clips, N objects (padded), T visual frames, L latent tokens, Dh the adapter's
+width, D the backbone's.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def encode_physics(model: SoundModel, features: Features, scene: Scene, *, runti
         )
     inputs = physics_inputs(features, scene, model.latent_rate_hz, adapter.config.feature_dim)
     length = latent_length(features.duration_s, model.latent_rate_hz)
-    told = model.told_of_impacts(scene)
+    told = model.told_of_impacts(scene) if adapter.config.impact_facts else None
     if told is None:
         with torch.inference_mode(), runtime.resident(adapter):
             given = adapter.encode(_on(inputs, runtime.device), length)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +16,9 @@ from pavas_core.runtime import Runtime
 from pavas_core.simulation.simulate import SimulatedClip
 from pavas_core.video.atomic import replacing
 from pavas_core.video.limiter import limit
+
+if TYPE_CHECKING:
+    from pavas_core.video.clip import Clip
 
 
 def write_clip(
@@ -60,6 +67,15 @@ def write_clip(
             container.mux(voice.encode(frames))
             container.mux(voice.encode())
     return path
+
+
+@contextmanager
+def filmed(sim: SimulatedClip) -> Iterator[Clip]:
+    """``sim`` as :func:`write_clip` writes it, opened as any clip; the file lasts as long as the context."""
+    from pavas_core.video.clip import open_clip
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield open_clip(write_clip(sim, Path(folder) / "clip.mp4"))
 
 
 def sound_of(sim: SimulatedClip, *, seed: int | None = None) -> Audio:

@@ -64,10 +64,8 @@ def impact_voices(
     impact: Impact, bodies: dict[str, Body], ground: Material, seed: int, rng: np.random.Generator
 ) -> list[Voice]:
     """Voices of the two that met; a surface sounds with the body that hit it. ``ground`` is what ``unknown`` means."""
-    body = bodies[impact.object_id]
-    partner = bodies.get(impact.partner) if impact.partner else None
+    body, partner, surface = _what_met(impact, bodies, ground)
     material, shape = body_material(body), body_shape(body)
-    surface = MATERIALS.get(impact.surface, ground) if impact.surface != "unknown" else ground
     other = body_material(partner) if partner else surface
     contact_s = contact_time_s(impact, body, partner, surface)
     texture = contact_texture(material, other)
@@ -110,9 +108,7 @@ def _body_voice(
 def expected_ringing(impact: Impact, bodies: dict[str, Body], ground: Material) -> tuple[Modes, float]:
     """Modes of the two that met in an impact, as they are on average over strike positions and bodies of a kind, and
     the length of the contact in seconds. ``ground`` is what ``unknown`` means; a wide surface has no modes to tell."""
-    body = bodies[impact.object_id]
-    partner = bodies.get(impact.partner) if impact.partner else None
-    surface = MATERIALS.get(impact.surface, ground) if impact.surface != "unknown" else ground
+    body, partner, surface = _what_met(impact, bodies, ground)
     contact_s = contact_time_s(impact, body, partner, surface)
     impact = replace(impact, impulse_ns=body_shape(body).share * impact.impulse_ns)
     shapes = [(one, body_shape(one)) for one in (body, partner) if one]
@@ -120,6 +116,13 @@ def expected_ringing(impact: Impact, bodies: dict[str, Body], ground: Material) 
     if _strikes_thing(impact, surface) and not partner:
         driven.append(_struck_modes(impact, surface, contact_s))
     return join(driven), contact_s
+
+
+def _what_met(impact: Impact, bodies: dict[str, Body], ground: Material) -> tuple[Body, Body | None, Material]:
+    """The body, its tracked partner if it has one, and the material of what was hit."""
+    partner = bodies.get(impact.partner) if impact.partner else None
+    surface = MATERIALS.get(impact.surface, ground) if impact.surface != "unknown" else ground
+    return bodies[impact.object_id], partner, surface
 
 
 def _jolt_mps(impact: Impact, body: Body, shape: Shape) -> float:

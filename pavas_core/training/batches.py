@@ -198,13 +198,13 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
         withheld = rng.random(3) < (NO_MASS, NO_SPEED, NO_IMPACTS)
         if not own and withheld.sum() > 1:
             withheld[:] = False
+        if withheld[:2].any():
+            facts[item] = without_modes(facts[item])
         if withheld[0]:
             mass[item] = torch.nan
-            facts[item] = without_modes(facts[item])
             facts[item][:, [MASS, PARTNER_MASS, ENERGY]] = torch.nan
         if withheld[1]:
             speed[item] = torch.nan
-            facts[item] = without_modes(facts[item])
             facts[item][:, [SPEED, ENERGY]] = torch.nan
         if withheld[2] and not data.edited[at]:
             known[item] = False

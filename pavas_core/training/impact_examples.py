@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -87,14 +85,13 @@ def tracked_clip(seed: int) -> SimulatedClip:
     return simulate(seed, width=width, height=height, frame_rate=rate, duration_s=duration_s, mask_long_side=200)
 
 
-def through_tracker(sim: SimulatedClip) -> TrackSet:
+def tracks_seen(sim: SimulatedClip) -> TrackSet:
     """What detection finds in a scene that is written as H.264 and read back, without being told anything."""
     from pavas_core.estimation.tracking.motion import detect_motion
-    from pavas_core.simulation.clip_files import write_clip
-    from pavas_core.video.clip import open_clip
+    from pavas_core.simulation.clip_files import filmed
 
-    with tempfile.TemporaryDirectory() as folder:
-        found = detect_motion(open_clip(write_clip(sim, Path(folder) / "clip.mp4"))).tracks
+    with filmed(sim) as clip:
+        found = detect_motion(clip).tracks
     assert found is not None
     return found
 

@@ -18,9 +18,9 @@ from pavas_core.training.impact_examples import (
     TRACKED_SEED,
     Example,
     imitated_examples,
-    through_tracker,
     tracked_clip,
     tracked_examples,
+    tracks_seen,
 )
 from pavas_core.video.atomic import replacing
 
@@ -70,7 +70,7 @@ def train_impacts(folder: Path, recipe: ImpactRecipe, *, imitated: int, tracked:
 
 def _through_tracker(seed: int) -> list[Example]:
     sim = tracked_clip(seed)
-    return tracked_examples(sim, through_tracker(sim))
+    return tracked_examples(sim, tracks_seen(sim))
 
 
 def _stored(

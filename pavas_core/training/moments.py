@@ -14,7 +14,7 @@ from pavas_core.estimation.planar.moments import MEASURES, Moments
 from pavas_core.runtime import Runtime
 from pavas_core.simulation.score import is_asked, owners
 from pavas_core.simulation.simulate import SimulatedClip
-from pavas_core.training.impact_examples import through_tracker, tracked_clip
+from pavas_core.training.impact_examples import tracked_clip, tracks_seen
 from pavas_core.training.regression import fit_logistic, write_logistic
 
 SIMULATED_SEED = 8000
@@ -108,7 +108,7 @@ def simulated_examples(seed: int) -> Examples:
     from pavas_core.estimation.planar.velocity import driven_moments
 
     sim = tracked_clip(seed)
-    tracks = through_tracker(sim)
+    tracks = tracks_seen(sim)
     assert sim.scene.tracks is not None
     owner = owners(sim.scene.tracks, tracks)
     moments, told = [], [np.zeros((2, 0), bool)]

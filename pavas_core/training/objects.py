@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +36,12 @@ def object_examples(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Features [N, F] of the bodies that detection considered in the clip of a seed, and bool [N] which are objects."""
     from pavas_core.estimation.tracking.motion import analyse
     from pavas_core.estimation.tracking.selection import considered
-    from pavas_core.simulation.clip_files import write_clip
-    from pavas_core.video.clip import open_clip
+    from pavas_core.simulation.clip_files import filmed
 
     sim = tracked_clip(seed)
     assert sim.scene.tracks is not None
-    with tempfile.TemporaryDirectory() as folder:
-        analysis = analyse(open_clip(write_clip(sim, Path(folder) / "clip.mp4")), Runtime())
+    with filmed(sim) as clip:
+        analysis = analyse(clip, Runtime())
     frame_rate = float(1.0 / np.median(np.diff(analysis.times_s)))
     bodies, chosen = considered(analysis.trails, frame_rate)
     features = describe(bodies, chosen, analysis.width, frame_rate, len(analysis.times_s))

@@ -6,9 +6,7 @@ the true numbers go with it; all others are called ``false-1`` and on, and nothi
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -23,11 +21,10 @@ NEAR_WIDTHS = 0.06
 def see_through_tracker(sim: SimulatedClip) -> tuple[TrackSet, Pictures]:
     """Write ``sim`` as H.264, read it back, and track it without being told anything."""
     from pavas_core.estimation.tracking.motion import detect_motion, track_motion
-    from pavas_core.simulation.clip_files import write_clip
-    from pavas_core.video.clip import iter_frames, open_clip
+    from pavas_core.simulation.clip_files import filmed
+    from pavas_core.video.clip import iter_frames
 
-    with tempfile.TemporaryDirectory() as folder:
-        clip = open_clip(write_clip(sim, Path(folder) / "clip.mp4"))
+    with filmed(sim) as clip:
         tracks = track_motion(clip, detect_motion(clip))
         frames = list(iter_frames(clip, long_side=max(SHRUNK)))
     assert sim.scene.tracks is not None
