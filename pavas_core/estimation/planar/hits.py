@@ -16,6 +16,7 @@ import numpy as np
 
 from pavas_core.estimation.planar.moments import Moments, find_moments, likelihood, seen_to_stop
 from pavas_core.estimation.planar.scorer import Peak, find_peaks
+from pavas_core.estimation.planar.sides import told_anew
 from pavas_core.estimation.planar.signals import Mark
 from pavas_core.physics.types import Break, Track, TrackSet, Velocity
 
@@ -85,6 +86,8 @@ def judged(
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
             breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale)
+        if not (trusted and velocity.free):
+            breaks = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
     return out
 
@@ -191,6 +194,23 @@ def _surely_heard(
         if sure is not None:
             out = [b for b in out if abs(b.time_s - peak.time_s) >= max(_BESIDE_S, near_s)] + [sure]
     return out
+
+
+def _told_anew(
+    one: Break,
+    peaks: Sequence[Peak],
+    points: np.ndarray,
+    velocity: Velocity,
+    track: Track,
+    tracks: TrackSet,
+    time_scale: float,
+) -> Break:
+    """A break with the speeds that most ways of seeing agree on, the scorer's of what it hears there among them."""
+    assert velocity.metres_per_px is not None
+    peak = min(peaks, key=lambda p: abs(p.time_s - one.time_s), default=None)
+    if peak is not None and abs(peak.time_s - one.time_s) >= _near_s(tracks):
+        peak = None
+    return told_anew(one, peak, points, track, tracks, velocity.metres_per_px / time_scale)
 
 
 def _weighed(

@@ -23,6 +23,8 @@ _MOST_TURN = 1.2
 """Radians a frame interval: beyond it the two ends may be taken for each other."""
 _LEAST_LEFT = 0.3
 """Share of the speed seen after a contact that is not put down to lifting."""
+_MOST_GAIN = 0.15
+"""Share of its speed that a tool is believed to gain from one frame interval to the next before it strikes."""
 _END = 0.95
 """Quantile of the speeds over the outline, or of the places along it, that is its end's."""
 
@@ -41,7 +43,8 @@ def end_velocity(track: Track, tracks: TrackSet, time_s: float, interval: int) -
     """Velocities [2], pixels per second, of a long object's striking end before and after a contact.
 
     The contact at ``time_s`` lies in frame interval ``interval``; each velocity is of the whole interval on its side,
-    so neither holds a part of the other. What gains speed afterwards is being lifted, so that it left more slowly.
+    so neither holds a part of the other. What gained speed before goes on to do so until the contact, and what gains
+    speed afterwards is being lifted, so that it left more slowly.
     None where an outline is missing, not long, or changes too much to be a rigid one.
     """
     frames = range(interval - 1, interval + 3)
@@ -51,9 +54,8 @@ def end_velocity(track: Track, tracks: TrackSet, time_s: float, interval: int) -
     if any(one is None for one in outlines):
         return None
     first, start, landed, last = (one for one in outlines if one is not None)
-    sizes = [one.pixels for one in (first, start, landed, last)]
     turns = [_turn(a, b) for a, b in ((first, start), (start, landed), (landed, last))]
-    if max(sizes) > _MOST_GROWTH * min(sizes) or max(abs(turn) for turn in turns) > _MOST_TURN:
+    if not _alike([first, start, landed, last], *turns):
         return None
     # Backwards from the outline just before the contact: its end is what moved furthest to get there.
     arms = start.points - start.centre
@@ -70,7 +72,23 @@ def end_velocity(track: Track, tracks: TrackSet, time_s: float, interval: int) -
             gain = float(then @ went) / max(float(went @ went), 1e-9) - 1.0
             since = (tracks.times_s[interval + 1 : interval + 3].mean() - time_s) / seconds[interval + 1]
             went = went * float(np.clip(1.0 - gain * since, _LEAST_LEFT, 1.0))
-    return moved[end].mean(axis=0) / seconds[interval - 1], went
+    came = moved[end].mean(axis=0) / seconds[interval - 1]
+    earlier = _outline(track, tracks, interval - 2) if interval >= 2 and track.visible[interval - 2] else None
+    if earlier is not None and _alike([earlier, first, start], _turn(earlier, first)):
+        was = -_travel(first, earlier, arms[end].mean(axis=0) @ _rotation(-turns[0]).T) / seconds[interval - 2]
+        gain = float(np.clip(1.0 - np.hypot(*was) / max(float(np.hypot(*came)), 1e-9), 0.0, _MOST_GAIN))
+        came = came * (
+            1.0 + gain * (time_s - tracks.times_s[interval - 1 : interval + 1].mean()) / seconds[interval - 1]
+        )
+    return came, went
+
+
+def is_long(track: Track, tracks: TrackSet, time_s: float) -> bool:
+    """Whether the outline is a long one in the frame nearest to a time in which it is seen."""
+    seen = np.flatnonzero(track.visible)
+    if track.masks is None or not len(seen):
+        return False
+    return _outline(track, tracks, int(seen[np.argmin(np.abs(tracks.times_s[seen] - time_s))])) is not None
 
 
 def end_path(track: Track, tracks: TrackSet) -> tuple[np.ndarray, np.ndarray]:
@@ -130,6 +148,12 @@ def _outline(track: Track, tracks: TrackSet, frame: int) -> _Outline | None:
 def _travel(before: _Outline, after: _Outline, arm: np.ndarray) -> np.ndarray:
     """How far the point ``arm`` [2] from the centre of one outline went until the next."""
     return after.centre - before.centre + arm @ _rotation(_turn(before, after)).T - arm
+
+
+def _alike(outlines: list[_Outline], *turns: float) -> bool:
+    """Whether outlines keep about their size and turn little enough from one to the next to be told apart."""
+    sizes = [one.pixels for one in outlines]
+    return max(sizes) <= _MOST_GROWTH * min(sizes) and max(abs(turn) for turn in turns) <= _MOST_TURN
 
 
 def _turn(before: _Outline, after: _Outline) -> float:
