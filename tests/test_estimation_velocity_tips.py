@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pavas_core.estimation.planar.tips import end_path, end_velocity
+from pavas_core.estimation.planar.tips import end_path, strike_in, strike_near
 from pavas_core.estimation.planar.velocity import fitted_velocity
 from pavas_core.physics.masks import pack_masks
 from pavas_core.physics.types import TrackSet
@@ -45,22 +45,29 @@ def _tracks(width_px: float, camera_px: float = 0.0) -> TrackSet:
 @pytest.mark.parametrize("camera_px", [0.0, 4.0])
 def test_the_end_of_a_stick_comes_and_goes_at_its_own_speed(camera_px: float) -> None:
     tracks = _tracks(10.0, camera_px)
-    interval = int(np.searchsorted(tracks.times_s, CONTACT_S)) - 1
-    ends = end_velocity(tracks.tracks[0], tracks, CONTACT_S, interval)
-    assert ends is not None
-    before, after = ends
+    strike = strike_near(tracks.tracks[0], tracks, CONTACT_S)
+    assert strike is not None
     # Seen over the last whole interval before, where it is a tenth slower, and carried on to the contact.
-    assert float(np.hypot(*before)) == pytest.approx(9.0 * LENGTH_PX, rel=0.05)
-    assert float(np.hypot(*after)) == pytest.approx(2.0 * LENGTH_PX, rel=0.25)
-    assert before[1] > 0 > after[1]
+    assert float(np.hypot(*strike.before)) == pytest.approx(9.0 * LENGTH_PX, rel=0.05)
+    assert float(np.hypot(*strike.after)) == pytest.approx(2.0 * LENGTH_PX, rel=0.25)
+    assert strike.before[1] > 0 > strike.after[1]
+
+
+@pytest.mark.parametrize("late_frames", [-0.8, 0.0, 0.8])
+def test_how_far_the_end_went_tells_when_it_struck(late_frames: float) -> None:
+    tracks = _tracks(10.0)
+    strike = strike_near(tracks.tracks[0], tracks, CONTACT_S + late_frames / RATE)
+    assert strike is not None
+    assert strike.within
+    assert abs(strike.time_s - CONTACT_S) < 0.1 / RATE
 
 
 def test_what_is_not_long_has_no_end() -> None:
     tracks = _tracks(200.0)
     interval = int(np.searchsorted(tracks.times_s, CONTACT_S)) - 1
-    assert end_velocity(tracks.tracks[0], tracks, CONTACT_S, interval) is None
+    assert strike_in(tracks.tracks[0], tracks, interval, CONTACT_S) is None
     outside = len(tracks.times_s) - 2
-    assert end_velocity(_tracks(10.0).tracks[0], tracks, CONTACT_S, outside) is None
+    assert strike_in(_tracks(10.0).tracks[0], tracks, outside, CONTACT_S) is None
 
 
 @pytest.mark.parametrize("camera_px", [0.0, 4.0])

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from pavas_core.estimation.planar.scorer import Peak
-from pavas_core.estimation.planar.tips import end_velocity, is_long
+from pavas_core.estimation.planar.tips import is_long, strike_near
 from pavas_core.physics.types import Break, Track, TrackSet
 
 _ROUGH = 0.15
@@ -40,9 +40,10 @@ def told_anew(
     before, after = np.array(one.pre_mps[:2]) / metres_per_px, np.array(one.post_mps[:2]) / metres_per_px
     heard = [[], []] if peak is None else [[peak.before * tracks.width], [peak.after * tracks.width]]
     flows = [_flow(track, tracks, one.time_s, sign) for sign in (-1, 1)]
-    ends = end_velocity(track, tracks, one.time_s, int(np.searchsorted(tracks.times_s, one.time_s)) - 1)
-    if ends is not None and float(ends[0] @ before) > float(before @ before):
-        before, after = ends
+    end = strike_near(track, tracks, one.time_s)
+    if end is not None and float(end.before @ before) > float(before @ before):
+        one = replace(one, time_s=end.time_s if end.within else one.time_s)
+        before, after = end.before, end.after
         seen = [[_speed(before), *heard[0]], [_speed(after), *_speeds(flows[1]), *heard[1]]]
     elif one.sigma_mps > _ROUGH * _speed(before) * metres_per_px and not is_long(track, tracks, one.time_s):
         middles = [_line(_middles(points, track), one.time_s, sign, tracks) for sign in (-1, 1)]

@@ -25,6 +25,8 @@ _LEAST_LEFT = 0.3
 """Share of the speed seen after a contact that is not put down to lifting."""
 _MOST_GAIN = 0.15
 """Share of its speed that a tool is believed to gain from one frame interval to the next before it strikes."""
+_BEYOND = 0.15
+"""Of a frame interval: a contact this far outside may still be its own, as outlines are."""
 _END = 0.95
 """Quantile of the speeds over the outline, or of the places along it, that is its end's."""
 
@@ -39,12 +41,37 @@ class _Outline:
     angle: float
 
 
-def end_velocity(track: Track, tracks: TrackSet, time_s: float, interval: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Velocities [2], pixels per second, of a long object's striking end before and after a contact.
+@dataclass(frozen=True)
+class Strike:
+    """A contact of the end of a long object."""
 
-    The contact at ``time_s`` lies in frame interval ``interval``; each velocity is of the whole interval on its side,
-    so neither holds a part of the other. What gained speed before goes on to do so until the contact, and what gains
-    speed afterwards is being lifted, so that it left more slowly.
+    time_s: float
+    """When it must have been for the end to go as far as it went in that frame interval."""
+    before: np.ndarray
+    """float64 [2] velocity of the end just before, pixels per second."""
+    after: np.ndarray
+    lost: float
+    """Speed lost along the way, pixels per second."""
+    within: bool
+    """The end went as far as it can with a contact in that interval."""
+
+
+def strike_near(track: Track, tracks: TrackSet, time_s: float) -> Strike | None:
+    """The strike of a long object's end at about ``time_s``; None where no frame interval around it shows one.
+
+    Of the interval that holds that time and its neighbours it is in the one in which the end loses most.
+    """
+    here = int(np.searchsorted(tracks.times_s, time_s)) - 1
+    around = [strike_in(track, tracks, interval, time_s) for interval in (here - 1, here, here + 1)]
+    found = [one for one in around if one is not None and one.within]
+    return max(found, key=lambda one: one.lost) if found else around[1]
+
+
+def strike_in(track: Track, tracks: TrackSet, interval: int, time_s: float) -> Strike | None:
+    """What the striking end of a long object does around a contact in a frame interval, at about ``time_s``.
+
+    Each velocity is of the whole interval on its side, so neither holds a part of the other. What gained speed before
+    goes on to do so until the contact, and what gains speed afterwards is being lifted, so that it left more slowly.
     None where an outline is missing, not long, or changes too much to be a rigid one.
     """
     frames = range(interval - 1, interval + 3)
@@ -62,25 +89,33 @@ def end_velocity(track: Track, tracks: TrackSet, time_s: float, interval: int) -
     moved = start.centre - first.centre + arms - arms @ _rotation(-turns[0]).T
     far = np.hypot(*moved.T)
     end = far >= np.quantile(far, _END)
-    arm = (arms[end].mean(axis=0)) @ _rotation(turns[1]).T
-    seconds = np.diff(tracks.times_s)
-    went = _travel(landed, last, arm) / seconds[interval + 1]
-    if frames[-1] + 1 < len(tracks.times_s) and track.visible[frames[-1] + 1]:
-        later = _outline(track, tracks, frames[-1] + 1)
-        if later is not None and abs(_turn(last, later)) < _MOST_TURN:
-            then = _travel(last, later, arm @ _rotation(turns[2]).T) / seconds[interval + 2]
-            gain = float(then @ went) / max(float(went @ went), 1e-9) - 1.0
-            since = (tracks.times_s[interval + 1 : interval + 3].mean() - time_s) / seconds[interval + 1]
-            went = went * float(np.clip(1.0 - gain * since, _LEAST_LEFT, 1.0))
+    arm = arms[end].mean(axis=0)
+    times, seconds = tracks.times_s, np.diff(tracks.times_s)
     came = moved[end].mean(axis=0) / seconds[interval - 1]
-    earlier = _outline(track, tracks, interval - 2) if interval >= 2 and track.visible[interval - 2] else None
+    landed_arm = arm @ _rotation(turns[1]).T
+    went = _travel(landed, last, landed_arm) / seconds[interval + 1]
+    along = came / max(float(np.hypot(*came)), 1e-9)
+    lost = float((came - went) @ along)
+    share = float((_travel(start, landed, arm) / seconds[interval] - went) @ along) / max(lost, 1e-9)
+    turned_s = float(times[interval] + np.clip(share, 0.0, 1.0) * seconds[interval])
+    later = _seen_outline(track, tracks, interval + 3)
+    if later is not None and abs(_turn(last, later)) < _MOST_TURN:
+        then = _travel(last, later, landed_arm @ _rotation(turns[2]).T) / seconds[interval + 2]
+        gain = float(then @ went) / max(float(went @ went), 1e-9) - 1.0
+        since = (times[interval + 1 : interval + 3].mean() - time_s) / seconds[interval + 1]
+        went = went * float(np.clip(1.0 - gain * since, _LEAST_LEFT, 1.0))
+    earlier = _seen_outline(track, tracks, interval - 2)
     if earlier is not None and _alike([earlier, first, start], _turn(earlier, first)):
-        was = -_travel(first, earlier, arms[end].mean(axis=0) @ _rotation(-turns[0]).T) / seconds[interval - 2]
+        was = -_travel(first, earlier, arm @ _rotation(-turns[0]).T) / seconds[interval - 2]
         gain = float(np.clip(1.0 - np.hypot(*was) / max(float(np.hypot(*came)), 1e-9), 0.0, _MOST_GAIN))
-        came = came * (
-            1.0 + gain * (time_s - tracks.times_s[interval - 1 : interval + 1].mean()) / seconds[interval - 1]
-        )
-    return came, went
+        until = (time_s - times[interval - 1 : interval + 1].mean()) / seconds[interval - 1]
+        came = came * (1.0 + gain * float(until))
+    return Strike(turned_s, came, went, lost, -_BEYOND <= share <= 1.0 + _BEYOND)
+
+
+def _seen_outline(track: Track, tracks: TrackSet, frame: int) -> _Outline | None:
+    inside = 0 <= frame < len(tracks.times_s) and bool(track.visible[frame])
+    return _outline(track, tracks, frame) if inside else None
 
 
 def is_long(track: Track, tracks: TrackSet, time_s: float) -> bool:

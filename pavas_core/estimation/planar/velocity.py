@@ -15,7 +15,7 @@ from pavas_core.estimation.planar.fits import Kink
 from pavas_core.estimation.planar.hits import judged, moments_of
 from pavas_core.estimation.planar.moments import Moments
 from pavas_core.estimation.planar.scale import GIVEN_SIGMA, Flight, Scale
-from pavas_core.estimation.planar.tips import end_path, end_velocity
+from pavas_core.estimation.planar.tips import end_path, strike_in
 from pavas_core.physics.names import find_objects
 from pavas_core.physics.types import (
     GRAVITY_MPS2,
@@ -455,11 +455,10 @@ def _at_the_end(
     track: Track, tracks: TrackSet, time_s: float, interval: int, before: np.ndarray, after: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Velocities of the end of a long tool instead of its centre's or its flow's, where the end came faster."""
-    ends = end_velocity(track, tracks, time_s, interval)
-    speed = float(np.hypot(*before))
-    if ends is None or float(ends[0] @ before) <= speed**2:
+    end = strike_in(track, tracks, interval, time_s)
+    if end is None or float(end.before @ before) <= float(before @ before):
         return before, after
-    return ends
+    return end.before, end.after
 
 
 def _shown(place: np.ndarray, time_s: float, tracks: TrackSet) -> tuple[float, float]:
