@@ -26,29 +26,39 @@ def rolling(side: float = 40.0, start: float = 40.0, step: float = 6.0, count: i
 
 def test_a_lone_body_is_an_object() -> None:
     body = rolling()
-    assert judged([body], WIDTH, RATE, FRAMES) == [body]
-    assert judged([], WIDTH, RATE, FRAMES) == []
+    assert judged([body], [], WIDTH, RATE, FRAMES) == [body]
+    assert judged([], [], WIDTH, RATE, FRAMES) == []
 
 
 def test_a_speck_that_rides_within_a_large_body_is_none() -> None:
     whole = rolling(100.0)
     speck = Body([sighting(i, 50 + 6 * i, 140, 30, GREEN) for i in range(10, 40)])
-    assert judged([whole, speck], WIDTH, RATE, FRAMES) == [whole]
+    assert judged([whole, speck], [], WIDTH, RATE, FRAMES) == [whole]
 
 
 def test_of_doubles_one_is_kept() -> None:
     body, again = rolling(), Body([sighting(i, 42 + 6 * i, 152, 1500) for i in range(5, 40)])
-    kept = judged([body, again], WIDTH, RATE, FRAMES)
+    kept = judged([body, again], [], WIDTH, RATE, FRAMES)
     assert len(kept) == 1
-    assert judged([again, body], WIDTH, RATE, FRAMES) == kept
+    assert judged([again, body], [], WIDTH, RATE, FRAMES) == kept
 
 
 def test_a_small_ball_that_plays_before_a_person_for_long_is_one() -> None:
     person = Body([sighting(i, 250 + 3 * np.sin(i / 9), 150, 190.0**2) for i in range(200)])
     ball = Body([sighting(i, 250, 150 + 70 * np.sin(i / 4), 90, GREEN) for i in range(200)])
-    assert ball in judged([person, ball], WIDTH, RATE, 200)
+    assert ball in judged([person, ball], [], WIDTH, RATE, 200)
     short = Body(ball.observations[:30])
-    assert short not in judged([person, short], WIDTH, RATE, 200)
+    assert short not in judged([person, short], [], WIDTH, RATE, 200)
+
+
+def test_what_the_rules_passed_over_counts_where_it_is_clearly_an_object() -> None:
+    body, other = rolling(), rolling(y=60.0, step=4.0)
+    assert judged([body], [other], WIDTH, RATE, FRAMES) == [body, other]
+    assert judged([body], [Body(other.observations[:10])], WIDTH, RATE, FRAMES) == [body]
+    at_rest = Body([sighting(i, 300, 60, 1600) for i in range(60)])
+    again = Body([sighting(i, 42 + 6 * i, 152, 1500) for i in range(60)])
+    whole = Body([sighting(i, 40 + 6 * i, 150, 8000) for i in range(60)])
+    assert judged([body], [at_rest, again, whole], WIDTH, RATE, FRAMES) == [body]
 
 
 def test_features_are_named_and_finite() -> None:

@@ -11,7 +11,7 @@ from pavas_core.estimation.tracking.foreground import Canvas, Detection, find_re
 from pavas_core.estimation.tracking.joining import cut
 from pavas_core.estimation.tracking.linking import Observation, Trail
 from pavas_core.estimation.tracking.motion import detect_motion
-from pavas_core.estimation.tracking.selection import select
+from pavas_core.estimation.tracking.selection import considered
 from pavas_core.video.clip import clip_from_frames
 from tests.test_estimation_track_motion import RATE, noisy, paint_ball, texture
 
@@ -40,6 +40,10 @@ def rolling(number: int = 0, side: float = 40.0, **more) -> Trail:
     return trail(number, [sighting(i, 40 + 8 * i, 200, side**2, flow=(8.0, 0.0), **more) for i in range(30)])
 
 
+def chosen(trails: list[Trail], frame_rate: float) -> list[Body]:
+    return sorted(considered(trails, frame_rate)[0], key=lambda b: b.first.frame)
+
+
 def test_a_trail_that_goes_over_to_another_thing_is_cut() -> None:
     foot = [sighting(i, 20 + 5 * i, 100, 1600, GREEN) for i in range(12)]
     ball = [sighting(i, 80 + 20 * (i - 12), 100, 500, RED) for i in range(12, 24)]
@@ -54,20 +58,27 @@ def test_a_mark_that_moves_with_what_is_around_it_is_no_object() -> None:
         sighting(i, 45 + 8 * i, 195, 90, (20, 20, 20), 1, parent=0, flow=(8.0, 0.0), around=(7.8, 0.2))
         for i in range(30)
     ]
-    assert len(select([ball, trail(1, mark)], RATE, 8)) == 1
+    assert len(chosen([ball, trail(1, mark)], RATE)) == 1
+
+
+def test_a_spot_seen_for_longer_than_its_ball_is_not_taken_for_it() -> None:
+    ball = [sighting(i, 40 + 8 * i, 200, 1600, flow=(8.0, 0.0)) for i in range(8, 30)]
+    spot = [sighting(i, 45 + 8 * i, 195, 90, (20, 20, 20), 1, flow=(8.0, 0.0)) for i in range(30)]
+    found = chosen([trail(0, ball), trail(1, spot)], RATE)
+    assert [round(b.side) for b in found] == [40]
 
 
 def test_a_patch_that_goes_where_the_whole_body_goes_is_no_object() -> None:
     whole = rolling(roundness=0.7)
     # Seen apart from the rest, whose outline is ragged.
     patch = [sighting(i, 46 + 8 * i, 193 + np.sin(i), 150, (20, 20, 20), 1, flow=(8.0, 0.0)) for i in range(30)]
-    found = select([whole, trail(1, patch)], RATE, 8)
+    found = chosen([whole, trail(1, patch)], RATE)
     assert [round(body.area) for body in found] == [1600]
 
 
 def test_light_that_wanders_over_a_wall_is_no_object() -> None:
-    assert len(select([rolling()], RATE, 8)) == 1
-    assert select([rolling(lit=True)], RATE, 8) == []
+    assert len(chosen([rolling()], RATE)) == 1
+    assert chosen([rolling(lit=True)], RATE) == []
 
 
 def test_a_ball_in_front_of_a_person_who_stands_is_an_object() -> None:
@@ -76,7 +87,7 @@ def test_a_ball_in_front_of_a_person_who_stands_is_an_object() -> None:
     ball = [
         sighting(i, 160, 160 - height[i], 400, RED, 1, parent=0, flow=(0.0, -6.0), around=(0.2, 0.1)) for i in range(60)
     ]
-    found = select([trail(0, person), trail(1, ball)], RATE, 8)
+    found = chosen([trail(0, person), trail(1, ball)], RATE)
     assert any(body.round and abs(body.area - 400) < 40 for body in found)
 
 
@@ -100,7 +111,7 @@ def test_a_dark_body_is_kept_and_a_shadow_is_not() -> None:
     ball = rolling()
     stone = [sighting(i, 300 - 7 * i, 60, 500, (60, 60, 60), 1, shadow=0.75, flow=(-7.0, 0.0)) for i in range(30)]
     shade = [sighting(i, 44 + 8 * i, 230, 900, (80, 80, 80), 2, shadow=1.0, flow=(8.0, 0.0)) for i in range(30)]
-    found = select([ball, trail(1, stone), trail(2, shade)], RATE, 8)
+    found = chosen([ball, trail(1, stone), trail(2, shade)], RATE)
     assert sorted(body.first.trail for body in found) == [0, 1]
 
 
@@ -109,24 +120,24 @@ def test_a_short_hard_stroke_counts_beside_a_far_going_ball() -> None:
         sighting(i, 100 + 4 * i, 60, 1000, GREEN, 1, roundness=0.5, aspect=3.0, flow=(4.0, 0.0)) for i in range(16)
     ]
     speck = [sighting(i, 250 + 0.9 * i, 30, 16, GREEN, 2, roundness=0.5, aspect=2.5) for i in range(30)]
-    found = select([rolling(), trail(1, stroke), trail(2, speck)], RATE, 8)
+    found = chosen([rolling(), trail(1, stroke), trail(2, speck)], RATE)
     assert sorted(body.first.trail for body in found) == [0, 1]
 
 
 def test_what_comes_once_and_rests_counts_beside_a_far_going_ball() -> None:
     places = [20.0 + 12 * i for i in range(8)] + [104.0] * 90
     came = [sighting(i, x, 100, 700, GREEN, 1, roundness=0.7, flow=(12.0, 0.0)) for i, x in enumerate(places)]
-    assert len(select([rolling(), trail(1, came)], RATE, 8)) == 2
+    assert len(chosen([rolling(), trail(1, came)], RATE)) == 2
     # What was always there, and only trembles, does not.
     still = [sighting(i, 104 + i % 2, 100, 700, GREEN, 1, roundness=0.7) for i in range(98)]
-    assert len(select([rolling(), trail(1, still)], RATE, 8)) == 1
+    assert len(chosen([rolling(), trail(1, still)], RATE)) == 1
 
 
 def test_three_sightings_in_a_line_are_a_shot() -> None:
     shot = [sighting(i, 30 + 90 * i, 100 + 5 * i, 500) for i in range(3)]
-    assert len(select([trail(0, shot)], 15.0, 8)) == 1
+    assert len(chosen([trail(0, shot)], 15.0)) == 1
     bent = [sighting(0, 30, 100, 500), sighting(1, 120, 100, 500), sighting(2, 60, 160, 500)]
-    assert select([trail(0, bent)], 15.0, 8) == []
+    assert chosen([trail(0, bent)], 15.0) == []
 
 
 def test_a_spotted_ball_is_one_object() -> None:

@@ -43,7 +43,8 @@ def object_examples(seed: int) -> tuple[np.ndarray, np.ndarray]:
     with filmed(sim) as clip:
         analysis = analyse(clip, Runtime())
     frame_rate = float(1.0 / np.median(np.diff(analysis.times_s)))
-    bodies, chosen = considered(analysis.trails, frame_rate)
+    chosen, others = considered(analysis.trails, frame_rate)
+    bodies = chosen + others
     features = describe(bodies, chosen, analysis.width, frame_rate, len(analysis.times_s))
     scale = sim.scene.tracks.width / analysis.width, sim.scene.tracks.height / analysis.height
     real = [_is_object(body, sim.scene.tracks, analysis.times_s, scale) for body in bodies]

@@ -32,7 +32,7 @@ def gather(fragments: list[Body], frame_rate: float) -> list[Body]:
     groups: dict[int, list[Body]] = {}
     for i, fragment in enumerate(fragments):
         groups.setdefault(root(i), []).append(fragment)
-    return _absorb([_as_one(members) for members in groups.values()], frame_rate)
+    return _absorb([as_one(members) for members in groups.values()], frame_rate)
 
 
 def _absorb(groups: list[Body], frame_rate: float) -> list[Body]:
@@ -41,7 +41,7 @@ def _absorb(groups: list[Body], frame_rate: float) -> list[Body]:
     for group in sorted(groups, key=lambda g: -g.area * len(g.frames)):
         for i, other in enumerate(kept):
             if group.area < 0.3 * other.area and _surrounds(other, group, frame_rate):
-                kept[i] = _as_one([other, group])
+                kept[i] = as_one([other, group])
                 break
         else:
             kept.append(group)
@@ -88,7 +88,7 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.median(np.hypot(apart[:, 0], apart[:, 1]) / speed[moving]))
 
 
-def _as_one(members: list[Body]) -> Body:
+def as_one(members: list[Body]) -> Body:
     """One body of several fragments: their union in every frame."""
     if len(members) == 1:
         return members[0]

@@ -13,15 +13,19 @@ import numpy as np
 
 from pavas_core.estimation import regression
 from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas, together
-from pavas_core.estimation.tracking.moving import furthest_run
+from pavas_core.estimation.tracking.moving import furthest_run, moves
 
 WEIGHTS = Path(__file__).with_name("objects.json")
 FEATURES = (
     "seconds", "cover", "clip", "side", "span", "fill", "way_sides", "way_widths", "run_widths", "round", "border",
     "jitter", "speed", "presence", "inside", "inside_ratio", "inside_ride", "alike", "presence_share",
 )  # fmt: skip
-_LEAST = 0.2
+_LEAST = 0.25
 """Bodies less likely than this are dropped."""
+_CLEARLY = 0.5
+"""Bodies that the rules have passed over and that are less likely than this are dropped."""
+_LEAST_S = 0.4
+"""They must be seen for so long."""
 _LONG_S = 3.0
 _OWN_RIDE = 0.7
 _OWN_WAY_SIDES = 4.0
@@ -29,26 +33,39 @@ _OWN_WAY_SIDES = 4.0
 own way: no patch in the simulated clips is seen for so long, and a ball before a person is smaller than any there."""
 _WITHIN = 0.7
 """Share of a box from which on it lies within another."""
+_INSIDE_SHARE = 0.6
+"""Share of its frames in which a body that is seen inside another lies within it."""
 _ALIKE = 0.25
 _DOUBLE = 0.2
 _DOUBLE_SHARE = 0.5
 """Boxes of doubles have this intersection over union in this share of the shorter one's frames."""
 
 
-def judged(bodies: list[Body], width: int, frame_rate: float, frames: int) -> list[Body]:
-    """The bodies that are likely objects of their own, in their order; of doubles the likelier one.
+def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float, frames: int) -> list[Body]:
+    """The bodies that are likely objects of their own, the likeliest first; of doubles the likelier one.
 
-    ``width`` (pixels) is the picture's in which they were seen, ``frames`` how many the clip has.
+    Of the ``others``, which the rules have passed over as pieces, as doubles or for their little way, those count that
+    are clearly likely, move for long enough and have a place of their own. ``width`` (pixels) is the picture's in which
+    they were seen, ``frames`` how many the clip has.
     """
-    if not bodies:
+    if not chosen:
         return []
-    features = describe(bodies, bodies, width, frame_rate, frames)
+    features = describe(chosen + others, chosen, width, frame_rate, frames)
     likely = np.where(_goes_its_own_way(features), 1.0, likelihood(features))
+    likely, clearly = likely[: len(chosen)], likelihood(features[len(chosen) :])
     kept: list[Body] = []
     for i in np.argsort(-likely, kind="stable"):
-        if likely[i] >= _LEAST and not any(_double(bodies[i], other) for other in kept):
-            kept.append(bodies[i])
-    return [body for body in bodies if any(body is other for other in kept)]
+        if likely[i] >= _LEAST and not any(_double(chosen[i], other) for other in kept):
+            kept.append(chosen[i])
+    for i in np.argsort(-clearly, kind="stable"):
+        body = others[i]
+        if clearly[i] < _CLEARLY:
+            break
+        if len(body.frames) < _LEAST_S * frame_rate or not moves(body, frame_rate):
+            continue
+        if not any(_double(body, o) or _inside(body, o) or _inside(o, body) for o in kept):
+            kept.append(body)
+    return kept
 
 
 def likelihood(features: np.ndarray) -> np.ndarray:
@@ -129,6 +146,11 @@ def _double(body: Body, other: Body) -> bool:
     mine, theirs, common = _overlaps(body, other)
     union = box_areas(body.boxes[mine]) + box_areas(other.boxes[theirs]) - common
     return int((common >= _DOUBLE * union).sum()) > _DOUBLE_SHARE * min(len(body.frames), len(other.frames))
+
+
+def _inside(body: Body, other: Body) -> bool:
+    mine, _, common = _overlaps(body, other)
+    return int((common >= _WITHIN * box_areas(body.boxes[mine])).sum()) > _INSIDE_SHARE * len(body.frames)
 
 
 def _overlaps(a: Body, b: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,10 +16,11 @@ import numpy as np
 
 from pavas_core.errors import MediaError
 from pavas_core.estimation.ahead import ahead, watched
-from pavas_core.estimation.tracking import camera, judging, selection
+from pavas_core.estimation.tracking import camera, judging, outlines, selection
 from pavas_core.estimation.tracking.bodies import Body
 from pavas_core.estimation.tracking.flow import FlowField
 from pavas_core.estimation.tracking.linking import Linker, Observation, Trail
+from pavas_core.estimation.tracking.parts import Part, moving_parts
 from pavas_core.estimation.tracking.stops import Patch, StopFinder, stops_of
 from pavas_core.estimation.tracking.windows import STILL_PX, Film, Window
 from pavas_core.physics.masks import pack_masks
@@ -40,6 +41,7 @@ class Analysis:
     width: int
     height: int
     patches: list[Patch]
+    parts: list[Part]
     cuts: tuple[int, ...] = ()
     """First frame of every shot but the first."""
 
@@ -65,8 +67,10 @@ def _objects(analysis: Analysis, clip: Clip, max_objects: int) -> ObjectSet:
     bodies: list[Body] = []
     for start, end in pairwise((0, *analysis.cuts, len(analysis.times_s))):
         trails = [t for t in analysis.trails if start <= t.observations[0].frame < end]
-        of_shot = selection.select(trails, frame_rate, max_objects)
-        bodies += judging.judged(of_shot, analysis.width, frame_rate, end - start)
+        chosen, others = selection.considered(trails, frame_rate)
+        chosen = sorted(chosen, key=lambda b: -b.weight())[:max_objects]
+        of_shot = judging.judged(chosen, others, analysis.width, frame_rate, end - start)
+        bodies += outlines.complete(of_shot, analysis.parts)
     bodies = sorted(sorted(bodies, key=lambda b: -b.weight())[:max_objects], key=lambda b: b.first.frame)
     names = ["ball" if b.round else "object" for b in bodies]
     counts: dict[str, int] = {}
@@ -111,7 +115,7 @@ def track_motion(clip: Clip, objects: ObjectSet, *, runtime: Runtime | None = No
 def analyse(clip: Clip, runtime: Runtime) -> Analysis:
     """One pass over the clip in windows; each is decoded once, and the next one made while one is linked."""
     film = Film(clip)
-    linker, patches = Linker(film.frame_rate), list[Patch]()
+    linker, patches, parts = Linker(film.frame_rate), list[Patch](), list[Part]()
     most = 2 * max(1, round(clip.duration_s * film.frame_rate))
     linked = 0
 
@@ -119,8 +123,9 @@ def analyse(clip: Clip, runtime: Runtime) -> Analysis:
         runtime.step("Finding motion", min(len(film.times) + linked, most), most)
 
     for window in ahead(film.windows, 1, check_cancelled=step):
-        for new_patches in _link(window, linker, film, step):
+        for new_patches, new_parts in _link(window, linker, film, step):
             patches += new_patches
+            parts += new_parts
             linked += 1
         if window.ends_shot:
             linker.finish()
@@ -129,12 +134,14 @@ def analyse(clip: Clip, runtime: Runtime) -> Analysis:
     step()
     width, height = film.size
     return Analysis(
-        np.array(film.times), np.array(film.poses), linker.finished, width, height, patches, tuple(film.cuts)
+        np.array(film.times), np.array(film.poses), linker.finished, width, height, patches, parts, tuple(film.cuts)
     )
 
 
-def _link(window: Window, linker: Linker, film: Film, step: Callable[[], None]) -> Iterator[list[Patch]]:
-    """Link the regions of the window's new pictures, and give what stops at each."""
+def _link(
+    window: Window, linker: Linker, film: Film, step: Callable[[], None]
+) -> Iterator[tuple[list[Patch], list[Part]]]:
+    """Link the regions of the window's new pictures, and give what stops and what moves at each."""
     canvas, new, first = window.canvas, window.new, window.first
     flow, stops = FlowField(), StopFinder(film.size[0])
 
@@ -150,7 +157,7 @@ def _link(window: Window, linker: Linker, film: Film, step: Callable[[], None]) 
         patches = follow(i)
         linker.step(first + i, canvas.images[i], changed, regions, flow, window.to_world, window.to_frame[i])
         seen.append(regions)
-        yield patches
+        yield patches, moving_parts(first + i, flow.field, changed, window.to_frame[i])
     images, to_frame = canvas.images[new.start : new.stop], window.to_frame[new.start : new.stop]
     watched(lambda: linker.extend_back(images, seen, first + new.start, window.to_world, to_frame), step)
 

@@ -21,15 +21,8 @@ _RIDES = 0.5
 _MOST_TRAILS = 120
 
 
-def select(trails: list[Trail], frame_rate: float, most: int) -> list[Body]:
-    """At most ``most`` bodies that really move, ordered by first appearance."""
-    _, moving = considered(trails, frame_rate)
-    moving.sort(key=lambda b: -b.weight())
-    return sorted(moving[:most], key=lambda b: b.first.frame)
-
-
 def considered(trails: list[Trail], frame_rate: float) -> tuple[list[Body], list[Body]]:
-    """All bodies, fragments and groups that were looked at, and those among them that really move."""
+    """The bodies that really move and matter, then the others that were looked at: fragments, groups, small ways."""
     bodies = [Body(t.observations) for t in trails if len(t.observations) >= 3]
     bodies = sorted((b for b in bodies if b.lit < _LIT), key=Body.weight)[-_MOST_TRAILS:]
     bodies = merge_twins([part for b in bodies for part in cut(b)])
@@ -38,6 +31,7 @@ def considered(trails: list[Trail], frame_rate: float) -> tuple[list[Body], list
     free = [b for b in bodies if _is_free(b, frame_rate)]
     held = [b for b in bodies if not any(b is f for f in free) and stirs(b)]
     looked_at = free + held
+    free = [b for b in free if not any(b is not f and _is_mark(b, f) for f in free)]
     held = [b for b in held if not any(_is_mark(b, f) for f in free)]
     groups = gather(held, frame_rate)
     limbs = [f for f in free if any(_is_limb(f, g, frame_rate) for g in groups)]
@@ -50,7 +44,8 @@ def considered(trails: list[Trail], frame_rate: float) -> tuple[list[Body], list
     groups = [g for g in groups if moves(g, frame_rate)]
     for group in groups:
         group.round = False
-    return looked_at, _prominent(_without_shadows(free + groups))
+    chosen = _prominent(_without_shadows(free + groups))
+    return chosen, [b for b in looked_at if not any(b is c for c in chosen)]
 
 
 def _prominent(bodies: list[Body]) -> list[Body]:
