@@ -39,7 +39,7 @@ class Part:
     """Column and row of the mask's corner in the canvas, cells."""
     shape: tuple[int, int]
     bits: np.ndarray
-    """The mask, eight cells a byte."""
+    """Those of the cells that have changed, eight a byte."""
     to_frame: np.ndarray
     """float [2, 3]: canvas pixels to those of the frame."""
 
@@ -48,7 +48,7 @@ class Part:
         import cv2
 
         height, width = self.shape
-        mask = np.unpackbits(self.bits, count=height * width).reshape(height, width)
+        mask = _filled(np.unpackbits(self.bits, count=height * width).reshape(height, width))
         corner = np.array(self.corner, float)
         ends = corner + np.array([[0, 0], [width, 0], [0, height], [width, height]])
         places = camera.apply(self.to_frame, _CELL * ends)
@@ -76,7 +76,8 @@ def moving_parts(frame: int, field: np.ndarray | None, change: np.ndarray | None
     levels = [level for level in _LEVELS if level > noise]
     if not levels:
         return []
-    changed = cv2.resize(change, (field.shape[1], field.shape[0]), interpolation=cv2.INTER_AREA) > 0
+    changed = cv2.resize(change, (field.shape[1], field.shape[0]), interpolation=cv2.INTER_AREA)
+    changed = (changed > 0).view(np.uint8)
     return [
         Part(frame, 2.0 * level, corner, mask.shape, np.packbits(mask), to_frame)
         for level in levels
@@ -87,7 +88,7 @@ def moving_parts(frame: int, field: np.ndarray | None, change: np.ndarray | None
 def _faster(
     level: float, field: np.ndarray, squared: np.ndarray, changed: np.ndarray
 ) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Corner and mask (uint8 [h, w]) of the largest regions that move faster than a level."""
+    """Corner and mask (uint8 [h, w]) of what has changed in the largest regions that move faster than a level."""
     import cv2
 
     moving = (squared > level**2).view(np.uint8)
@@ -101,19 +102,20 @@ def _faster(
             return
         if area > _LARGEST * moving.size:
             continue
-        own = labels[y : y + h, x : x + w] == label
+        own = (labels[y : y + h, x : x + w] == label).view(np.uint8)
         x, y = x + first, y + upper
         # The flow stands at the pixels of the frame before: what moves is a step further now.
-        dx, dy = np.rint(field[y : y + h, x : x + w][own].mean(axis=0) / 2).astype(int)
+        u, v, *_ = cv2.mean(field[y : y + h, x : x + w], own)
+        dx, dy = round(u / 2), round(v / 2)
         left, top = max(0, x + dx), max(0, y + dy)
         right, bottom = min(changed.shape[1], x + w + dx), min(changed.shape[0], y + h + dy)
         if right <= left or bottom <= top:
             continue
         here = own[top - y - dy : bottom - y - dy, left - x - dx : right - x - dx]
-        seen = (here & changed[top:bottom, left:right]).view(np.uint8)
+        seen = here & changed[top:bottom, left:right]
         if cv2.countNonZero(seen) >= _LEAST_CHANGED:
             bx, by, bw, bh = cv2.boundingRect(seen)
-            yield (int(left + bx), int(top + by)), _filled(seen[by : by + bh, bx : bx + bw])
+            yield (left + bx, top + by), seen[by : by + bh, bx : bx + bw]
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
