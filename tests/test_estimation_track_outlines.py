@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pavas_core.estimation.tracking import camera
@@ -26,10 +28,12 @@ def edge(frame: int, y: float = 80.0, flow: float = 4.0, **more) -> object:
 
 
 def test_a_piece_gets_the_outline_of_all_that_moves_with_it_and_keeps_it_at_rest() -> None:
-    body = Body([edge(i) for i in range(20)])
+    body = Body([edge(min(i, 12)) if i < 20 else edge(i) for i in range(30)])
+    body = Body([replace(o, frame=i) for i, o in enumerate(body.observations)])
     (whole,) = complete([body], [leg(i) for i in range(12)])
     assert whole.observations[5].shape == (100, 60)
     assert whole.observations[15].shape[0] == 100
+    assert whole.observations[25] == body.observations[25]
     assert whole.observations[5].flow == (4.0, 0.0)
     assert np.allclose(whole.points, body.points)
     assert complete([body], []) == [body]

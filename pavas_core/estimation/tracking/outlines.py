@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pavas_core.estimation.tracking.bodies import Body, box_areas, together
+from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas, together
 from pavas_core.estimation.tracking.gathering import as_one
 from pavas_core.estimation.tracking.linking import Observation
 from pavas_core.estimation.tracking.parts import Part
@@ -18,6 +18,8 @@ _SLOW = 0.35
 """Of its speed: what moves with a thing is at least this fast."""
 _PIECE = 0.5
 """Share of the whole's box below which an outline is but a piece of it."""
+_THERE = 0.5
+"""Boxes of what stands still have this intersection over union."""
 _LEAST_FRAMES = 3
 _TOGETHER = 0.6
 """Share of its time that a piece is seen together with its whole."""
@@ -58,13 +60,24 @@ def _completed(body: Body, parts: dict[int, list[Part]], free: Sequence[dict[int
     wholes = np.array([whole[f].box for f in known])
     if float(np.median(box_areas(pieces) / box_areas(wholes))) > _PIECE:
         return body
-    return Body(
-        [
-            # What stands still has the outline that it has when it next moves, or had when it last did.
-            whole.get(o.frame) or _united(o, _moved(whole[int(known[np.abs(known - o.frame).argmin()])], o))
-            for o in body.observations
-        ]
-    )
+    seen = {o.frame: o for o in body.observations}
+    out = []
+    for o in body.observations:
+        near = int(known[np.abs(known - o.frame).argmin()])
+        out.append(whole.get(o.frame) or _at_rest(o, seen[near], whole[near]))
+    return Body(out)
+
+
+def _at_rest(o: Observation, piece: Observation, whole: Observation) -> Observation:
+    """The observation with the outline that it has when it next moves or had when it last did, if it still is there.
+
+    ``piece`` is what was seen of it then, ``whole`` that outline.
+    """
+    boxes = np.array([o.box]), np.array([_moved(piece, o).box])
+    common = shared_areas(*boxes)
+    if common < _THERE * (box_areas(boxes[0]) + box_areas(boxes[1]) - common):
+        return o
+    return _united(o, _moved(whole, o))
 
 
 def _all_that_moves(o: Observation, parts: Sequence[Part], free: Sequence[Observation]) -> Observation | None:
