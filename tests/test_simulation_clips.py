@@ -208,6 +208,12 @@ def test_written_clip_has_every_frame_at_its_time(tmp_path):
     assert error < 12.0
 
 
+def test_written_clip_is_the_same_every_time(tmp_path):
+    sim = simulate(91005, width=480, height=270)
+    files = {write_clip(sim, tmp_path / f"{number}.mp4").read_bytes() for number in range(6)}
+    assert len(files) == 1
+
+
 def test_dataset_writes_clips_with_sound_and_truth(tmp_path):
     folder = tmp_path / "clips"
     options = {"kind": "drop", "size": (160, 90), "frame_rate": 15.0, "duration_s": 1.5}
