@@ -86,6 +86,12 @@ def test_things_without_a_name_or_material_are_unknown(drop) -> None:
     assert stuff_of(nameless)[0] == frozenset()
 
 
+def test_what_a_tool_strikes_is_not_the_ground(drop) -> None:
+    on_ground = next(one for one in drop.sim.scene.impacts if one.partner is None)
+    impacts = (replace(on_ground, surface="wood"), replace(on_ground, contact="strike", surface="iron"))
+    assert stuff_of(replace(drop.sim.scene, impacts=impacts))[1] == {"wood"}
+
+
 def test_a_prompt_names_materials_of_things_and_of_the_surface() -> None:
     named = named_materials(prompt_tokens("steel cup and rubber ball on wood floor")[0])
     assert named == (frozenset({"steel", "rubber"}), frozenset({"wood"}))

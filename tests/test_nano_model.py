@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from pavas_core.errors import PavasError, WeightsError
 from pavas_core.evaluation.proof_clips import made, proof_clip
@@ -40,6 +43,18 @@ def test_damaged_and_missing_weights_are_told(tmp_path) -> None:
     (tmp_path / "bad.safetensors").write_bytes(WEIGHTS.read_bytes()[:1000])
     with pytest.raises(WeightsError, match="damaged"):
         load_nano(Runtime(), tmp_path / "bad.safetensors")
+
+
+def test_weights_that_are_told_other_facts_of_impacts_are_refused(tmp_path) -> None:
+    with safe_open(WEIGHTS, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    older = json.loads(metadata["adapter"]) | {"impact_bands": 0}
+    del tensors["adapter.lines.weight"]
+    tensors.pop("adapter.lines.weight.scale", None)
+    save_file(tensors, tmp_path / "old.safetensors", metadata={**metadata, "adapter": json.dumps(older)})
+    with pytest.raises(WeightsError, match="facts of an impact"):
+        load_nano(Runtime(), tmp_path / "old.safetensors")
 
 
 def test_same_seed_same_sound_other_seed_another(model, bounce) -> None:

@@ -255,6 +255,9 @@ def test_training_begins_with_the_weights_of_another_run(data, codec, tmp_path, 
             start_from=second / "best.pt",
             runtime=Runtime(),
         )
+    torch.save({**after, "adapter.lines.weight": torch.zeros(1, 1)}, second / "best.pt")
+    with pytest.raises(WeightsError, match=r"another network.*lines"):
+        train(data, data, codec, third, recipe, start_from=second / "best.pt", runtime=Runtime())
 
 
 def test_faults_keep_the_axes_and_repeat() -> None:

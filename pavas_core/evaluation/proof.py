@@ -36,13 +36,13 @@ class Size:
     """How many clips each measurement gets."""
 
     clips: int = 200
-    sweeps: int = 9
+    sweeps: int = 12
     """Per contact type."""
     edits: int = 16
     swaps: int = 20
-    materials: int = 12
+    materials: int = 16
     seeds: int = 16
-    pixels: int = 60
+    pixels: int = 80
     tries: int = 30
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from pavas_core.errors import WeightsError
 from pavas_core.models import nano_config
 from pavas_core.models.nano_codec import NanoCodec
-from pavas_core.models.nano_facts import told_of
+from pavas_core.models.nano_facts import facts_dim, told_of
+from pavas_core.models.nano_modes import BANDS
 from pavas_core.models.nano_packing import unpacked
 from pavas_core.models.nano_text import named_materials, prompt_tokens
 from pavas_core.models.nano_visual import SHRUNK, Sight, look, see
@@ -166,6 +167,7 @@ def load_nano(runtime: Runtime, path: Path = WEIGHTS) -> NanoModel:
         build = {} if runtime.operations is None else {"operations": runtime.operations}
         network = FlowTransformer(NetworkConfig(**facts["network"]), **build)
         adapter = PhyAdapter(AdapterConfig(**facts["adapter"]), **build)
+        _check_told(adapter.config)
         codec = NanoCodec()
         for prefix, module in (("network", network), ("adapter", adapter), ("codec", codec)):
             _fill(module, prefix, tensors)
@@ -174,6 +176,13 @@ def load_nano(runtime: Runtime, path: Path = WEIGHTS) -> NanoModel:
             f"{path.name} is damaged or of another version ({error}): install the pack again."
         ) from error
     return NanoModel(network, adapter, codec, facts)
+
+
+def _check_told(config: AdapterConfig) -> None:
+    """Raise ValueError for an adapter that is told of impacts otherwise than :func:`told_of` tells."""
+    columns = facts_dim() + 2 * BANDS
+    if config.impact_facts and config.fact_columns != columns:
+        raise ValueError(f"it is told {config.fact_columns} facts of an impact, not {columns}")
 
 
 def _fill(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:

@@ -92,11 +92,14 @@ def _number(names: Sequence[str], name: str) -> float:
 
 
 def stuff_of(scene: Scene) -> tuple[frozenset[str], frozenset[str]]:
-    """Materials that the facts of a scene tell: of things, and of surfaces."""
+    """Materials that the facts of a scene tell: of things, and of the ground.
+
+    What a tool strikes is not the ground, whatever floor a prompt names.
+    """
     from pavas_core.synthesis.voices import body_material
 
     things = {body_material(body).key for body in scene.bodies}
-    surfaces = {one.surface for one in scene.impacts if one.partner is None}
+    surfaces = {one.surface for one in scene.impacts if one.partner is None and one.contact != "strike"}
     return frozenset(things & {*materials()}), frozenset(surfaces & {*materials()})
 
 

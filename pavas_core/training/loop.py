@@ -183,9 +183,7 @@ def train(
     if base is not None:
         _freeze(model.network, base)
     if start_from is not None:
-        lacking = model.load_state_dict(torch.load(start_from, weights_only=True, map_location=device), strict=False)
-        if lacking.unexpected_keys:
-            raise WeightsError(f"{start_from} is of another network: it has {lacking.unexpected_keys[0]}.")
+        _begin_with(model, start_from, device)
     average = copy.deepcopy(model).requires_grad_(False)
     trained = [one for one in model.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -258,6 +256,17 @@ def _groups(model: NanoNetwork) -> list[dict[str, Any]]:
         {"params": [one for name, one in trained if "ringing" not in name], "haste": 1.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def _begin_with(model: NanoNetwork, path: Path, device: str) -> None:
+    """Give ``model`` what ``path`` has of it. Raises WeightsError where that is of another network."""
+    try:
+        unknown = model.load_state_dict(torch.load(path, weights_only=True, map_location=device), strict=False)[1]
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise WeightsError(f"{path} is of another network, or damaged: {reason}") from error
+    if unknown:
+        raise WeightsError(f"{path} is of another network: it has {unknown[0]}.")
 
 
 def _freeze(network: FlowTransformer, path: Path) -> None:
