@@ -39,7 +39,7 @@ class Event:
 def find_events(tracks: TrackSet, velocities: dict[str, Velocity], time_scale: float) -> list[Event]:
     """Contacts in order of time: strong enough, once each, two bodies' breaks at one time and place as one."""
     by_id = {track.object_id: track for track in tracks.tracks}
-    frame_s = float(np.median(np.diff(tracks.times_s))) if len(tracks.times_s) > 1 else 0.04
+    frame_s = tracks.frame_s
     single = []
     for object_id, velocity in velocities.items():
         strong = [b for b in velocity.breaks if _is_contact(b, velocity, tracks.width, time_scale)]

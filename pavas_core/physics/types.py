@@ -101,6 +101,11 @@ class TrackSet:
     """float64 [L, 2, 3] affine maps from frame pixels to the first frame's pixels; None = static."""
     source: str = "motion"
 
+    @property
+    def frame_s(self) -> float:
+        """Usual time from one frame to the next, seconds; a 25th of one where there is but one frame."""
+        return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.04
+
 
 @dataclass(frozen=True)
 class ObjectSet:

@@ -235,7 +235,7 @@ def _is_wanted(sim: SimulatedClip, object_id: str) -> bool:
     if seen.sum() < 3:
         # a tool may touch the border all the time
         seen = track.visible
-    if seen.sum() < 3 or seen.sum() * np.median(np.diff(tracks.times_s)) < _SEEN_S:
+    if seen.sum() < 3 or seen.sum() * tracks.frame_s < _SEEN_S:
         return False
     return bool(np.ptp(still[seen], axis=0).max() > _SEEN_WIDTH * tracks.width)
 

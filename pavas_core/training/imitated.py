@@ -181,7 +181,7 @@ def _outlines(sim: SimulatedClip, rng: np.random.Generator) -> _Drawn:
         motions.append(same[0])
         free.remove(same[0])
     level = rng.uniform(40, 110)
-    interval_s = float(np.median(np.diff(true.times_s)))
+    interval_s = true.frame_s
     covers = np.zeros((len(true.times_s), len(motions), painter.height, painter.width), bool)
     for frame, time_s in enumerate(true.times_s):
         blurred, hard = painter.blurred_masks(float(time_s), sim.filming.exposure * interval_s)
@@ -412,7 +412,7 @@ def altered(tracks: TrackSet, rng: np.random.Generator) -> tuple[TrackSet, float
     Fewer frames a second, more noise, missing frames, no flow, a track in two pieces, a track less, slower or faster.
     Pieces of a track keep its id with ``#2`` behind it.
     """
-    frame_s = float(np.median(np.diff(tracks.times_s)))
+    frame_s = tracks.frame_s
     share = rng.random()
     if frame_s < 0.023 and share < 0.6:
         tracks = _every(tracks, int(rng.integers(2, 4)))

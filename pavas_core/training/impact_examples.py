@@ -155,7 +155,7 @@ def _labels(
     impacts = sim.scene.impacts
     hit, weight, offset = (np.full(len(grid), value, np.float32) for value in (0.0, 1.0, 0.0))
     speeds = np.full((len(grid), 2), np.nan, np.float32)
-    frame_s = float(np.median(np.diff(tracks.times_s)))
+    frame_s = tracks.frame_s
     seen_s = tracks.times_s[track.visible]
     widths = sim.metres_per_px * tracks.width * slower
     asked = []

@@ -145,7 +145,7 @@ def marks_of(velocity: Velocity, width: int, time_scale: float) -> list[Mark]:
 
 
 def _near_s(tracks: TrackSet) -> float:
-    return max(_SAME_S, _SAME_FRAMES * float(np.median(np.diff(tracks.times_s))))
+    return max(_SAME_S, _SAME_FRAMES * tracks.frame_s)
 
 
 def _heard(
@@ -218,7 +218,7 @@ def _weighed(
 ) -> list[Break]:
     """The breaks that all the measures of a moment do not speak against, and those that they speak for."""
     likely = likelihood(moments.measures)
-    near_s = max(_NEAR_S, _NEAR_FRAMES * float(np.median(np.diff(tracks.times_s))))
+    near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
     out = []
     for one in breaks:
         near = np.abs(moments.times_s - one.time_s) < near_s
@@ -252,7 +252,7 @@ def _at_moment(
     time_s = float(np.clip(moments.times_s[index], 0.0, tracks.duration_s))
     return Break(
         time_s=time_s,
-        sigma_s=_MOMENT_SIGMA_FRAMES * float(np.median(np.diff(tracks.times_s))),
+        sigma_s=_MOMENT_SIGMA_FRAMES * tracks.frame_s,
         position_px=_place(track, tracks, time_s),
         pre_mps=(float(before[0]), float(before[1]), 0.0),
         post_mps=(float(after[0]), float(after[1]), 0.0),
@@ -303,7 +303,7 @@ def _made(
 
 def _side(time_s: float, sign: int, points: np.ndarray, track: Track, tracks: TrackSet) -> np.ndarray | None:
     """Velocity [2], pixels per second, of a line through the samples next to a contact on one side of it."""
-    frame_s = float(np.median(np.diff(tracks.times_s)))
+    frame_s = tracks.frame_s
     after_s = (tracks.times_s - time_s) * sign
     near = track.visible & (after_s > _BLURRED * frame_s) & (after_s < max(_SIDE_S, _SIDE_FRAMES * frame_s))
     index = np.flatnonzero(near & np.isfinite(points).all(axis=1))[::sign][:_MOST_SAMPLES]

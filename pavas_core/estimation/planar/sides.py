@@ -41,7 +41,7 @@ def told_anew(
     heard = [[], []] if peak is None else [[peak.before * tracks.width], [peak.after * tracks.width]]
     flows = [_flow(track, tracks, one.time_s, sign) for sign in (-1, 1)]
     end = strike_near(track, tracks, one.time_s)
-    if end is not None and float(end.before @ before) > float(before @ before):
+    if end is not None and end.came_faster(before):
         one = replace(one, time_s=end.time_s if end.within else one.time_s)
         before, after = end.before, end.after
         seen = [[_speed(before), *heard[0]], [_speed(after), *_speeds(flows[1]), *heard[1]]]
@@ -79,7 +79,7 @@ def _middles(points: np.ndarray, track: Track) -> np.ndarray:
 def _line(places: np.ndarray, time_s: float, sign: int, tracks: TrackSet) -> np.ndarray | None:
     """Velocity [2] at a contact from the places [L, 2] on one side of it, bent no more than a swing is."""
     times = tracks.times_s
-    frame_s = float(np.median(np.diff(times)))
+    frame_s = tracks.frame_s
     away = (times - time_s) * sign
     near = (away > _BLURRED * frame_s) & (away < max(_LINE_S, _LINE_FRAMES * frame_s)) & np.isfinite(places).all(axis=1)
     if near.sum() < 2:
@@ -95,7 +95,7 @@ def _flow(track: Track, tracks: TrackSet, time_s: float, sign: int) -> np.ndarra
     """Flow [2] of the fast pixels on one side of a contact, carried on to it from the two nearest whole intervals."""
     if track.flow_px_s is None:
         return None
-    frame_s = float(np.median(np.diff(tracks.times_s)))
+    frame_s = tracks.frame_s
     away = ((tracks.times_s[1:] + tracks.times_s[:-1]) / 2 - time_s) * sign
     flow = track.flow_px_s.astype(float)
     known = (away > _FLOW_BLURRED * frame_s) & (away < _FLOW_FRAMES * frame_s) & np.isfinite(flow).all(axis=1)

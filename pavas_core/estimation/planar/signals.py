@@ -131,7 +131,7 @@ def features(seen: Sequence[Seen | None], index: int, tracks: TrackSet, grid: np
     me = seen[index]
     if me is None:
         return None
-    frame_s = float(np.median(np.diff(tracks.times_s)))
+    frame_s = tracks.frame_s
     v, flow = me.rate(me.centres), me.flow
     fast = _fastest(v, _LEAST_FAST)
     fast_flow = _fastest(flow, _LEAST_FAST) if len(flow) else fast

@@ -55,6 +55,10 @@ class Strike:
     within: bool
     """The end went as far as it can with a contact in that interval."""
 
+    def came_faster(self, before: np.ndarray) -> bool:
+        """Whether the end came faster than a velocity [2] of the same tool seen otherwise, or that is unknown (NaN)."""
+        return not float(self.before @ before) <= float(before @ before)
+
 
 def strike_near(track: Track, tracks: TrackSet, time_s: float) -> Strike | None:
     """The strike of a long object's end at about ``time_s``; None where no frame interval around it shows one.

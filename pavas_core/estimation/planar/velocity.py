@@ -193,10 +193,6 @@ def stabilised(tracks: TrackSet, points: np.ndarray) -> np.ndarray:
     return np.einsum("nij,nj->ni", tracks.camera[:, :, :2], points.astype(float)) + tracks.camera[:, :, 2]
 
 
-def _frame_s(tracks: TrackSet) -> float:
-    return float(np.median(np.diff(tracks.times_s))) if len(tracks.times_s) > 1 else 1.0 / 25.0
-
-
 def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
     """Paths, kinks and flights of one track without knowing gravity."""
     points, mended = _steady_points(track, tracks)
@@ -212,7 +208,7 @@ def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
     cuts: tuple[CutPath, ...] = ()
     flights: tuple[Flight, ...] = ()
     if reliable:
-        frame_s = _frame_s(tracks)
+        frame_s = tracks.frame_s
         paths = make_paths(tracks.times_s, points, whole | mended, side, tracks.width, frame_s)
         cuts = tuple(cut_at_kinks(p, tracks.width, frame_s, None) for p in paths)
         flights = tuple(f for c in cuts for f in scales.find_flights(c, tracks.width, time_scale))
@@ -227,7 +223,7 @@ def _gravity_px(scale: Scale, time_scale: float) -> float:
 
 def _look_again(motion: _Motion, tracks: TrackSet, gravity_px_s2: float, sigma: float, time_scale: float) -> _Motion:
     """Kinks and flights of a body that is known to fly at times, and how fast it falls."""
-    cuts = tuple(cut_at_kinks(c.path, tracks.width, _frame_s(tracks), gravity_px_s2) for c in motion.cuts)
+    cuts = tuple(cut_at_kinks(c.path, tracks.width, tracks.frame_s, gravity_px_s2) for c in motion.cuts)
     flights = tuple(f for c in cuts for f in scales.find_flights(c, tracks.width, time_scale))
     return replace(motion, cuts=cuts, flights=scales.falling_at(flights, gravity_px_s2, sigma))
 
@@ -309,7 +305,7 @@ def _breaks(motion: _Motion, tracks: TrackSet, factor: float, free: bool) -> lis
     breaks = [_break(k, motion, tracks, factor, free) for c in motion.cuts for k in c.kinks] if motion.reliable else []
     if motion.flow is None or (motion.reliable and free):
         return breaks
-    near_s = max(_SAME_S, 1.5 * _frame_s(tracks))
+    near_s = max(_SAME_S, 1.5 * tracks.frame_s)
     blows = _blows_of_centre(motion, tracks) if motion.reliable else []
     for blow in find_blows(tracks.times_s, motion.flow, tracks.width):
         if not motion.reliable or _follows(motion, tracks, blow):
@@ -330,7 +326,7 @@ def _blows_of_centre(motion: _Motion, tracks: TrackSet) -> list[Blow]:
     assert motion.flow is not None
     centre = np.diff(np.where(motion.track.visible[:, None], motion.points, np.nan), axis=0)
     centre /= np.diff(tracks.times_s)[:, None]
-    noise = max((float(c.path.sigma.max()) for c in motion.cuts), default=np.inf) / _frame_s(tracks)
+    noise = max((float(c.path.sigma.max()) for c in motion.cuts), default=np.inf) / tracks.frame_s
     found = []
     for blow in find_blows(tracks.times_s, centre, tracks.width):
         i, speed = blow.interval, float(np.hypot(*blow.before))
@@ -456,9 +452,7 @@ def _at_the_end(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Velocities of the end of a long tool instead of its centre's or its flow's, where the end came faster."""
     end = strike_in(track, tracks, interval, time_s)
-    if end is None or float(end.before @ before) <= float(before @ before):
-        return before, after
-    return end.before, end.after
+    return (end.before, end.after) if end is not None and end.came_faster(before) else (before, after)
 
 
 def _shown(place: np.ndarray, time_s: float, tracks: TrackSet) -> tuple[float, float]:

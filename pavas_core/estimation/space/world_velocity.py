@@ -288,7 +288,7 @@ def _velocity(
     sigma, covariances = np.full(len(middles), np.nan), np.full((len(middles), 3, 3), np.nan)
     flights = [_flies(body, part, gravity) for part in body.parts]
     cuts = [-np.inf, *(contact.time_s for contact in planar.breaks), np.inf]
-    frame_s = float(np.median(np.diff(tracks.times_s))) if len(tracks.times_s) > 1 else 0.04
+    frame_s = tracks.frame_s
     for number, (first, last) in enumerate(body.parts):
         if last <= first:
             continue
