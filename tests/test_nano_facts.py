@@ -129,6 +129,15 @@ def test_materials_of_the_scene_are_heard_unless_the_prompt_names_others(told) -
     assert not told.agrees("cup on water", physics[0].stuff)
 
 
+def test_a_scene_may_have_more_than_a_prompt_names_and_a_prompt_more_than_is_known(told) -> None:
+    stuff = frozenset({"steel", "wood"}), frozenset({"ceramic", "concrete"})
+    assert told.agrees("steel rod on ceramic floor", stuff)
+    assert told.agrees("steel rod and wood block and glass cup on ceramic floor", stuff)
+    assert told.agrees("steel rod", (frozenset(), frozenset()))
+    assert not told.agrees("glass cup and steel rod", stuff)
+    assert not told.agrees("steel rod on grass", stuff)
+
+
 def test_heavier_things_are_told_to_be_heavier() -> None:
     from pavas_core.simulation.simulate import counterfactual
 

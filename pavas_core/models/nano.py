@@ -96,10 +96,10 @@ class NanoModel(SoundModel):
         return told_of(scene)
 
     def agrees(self, prompt: str, stuff: tuple[frozenset[str], frozenset[str]]) -> bool:
-        """Whether a scene's materials, of things and of surfaces, are among those that a prompt names, if it names any:
-        what a prompt says counts more."""
+        """Whether a prompt names no other materials, of things and of surfaces, than a scene has: what it says counts
+        more. A scene may have more than a prompt names (a wall beside the floor), and a prompt more than is known."""
         named = named_materials(prompt_tokens(prompt)[0])
-        return all(not said or known <= said for said, known in zip(named, stuff, strict=True))
+        return all(said <= known or known <= said for said, known in zip(named, stuff, strict=True))
 
     def decode(self, latent: Tensor, *, runtime: Runtime) -> Tensor:
         """Waveforms float (B, samples) on the CPU from unnormalised latents (B, L, C)."""
