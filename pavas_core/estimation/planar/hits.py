@@ -23,6 +23,8 @@ from pavas_core.physics.types import Break, Track, TrackSet, Velocity
 _SAME_S = 0.045
 _SAME_FRAMES = 1.2
 """A break this near to a peak is what the peak heard."""
+_AGREED_S = 0.012
+"""A break of the fits further from its peak than this is a contact that the fits have seen too early or too late."""
 _UNHEARD = 0.02
 """Confidence in a break of the fits that the scorer does not hear."""
 _REACHES_OUT = 0.85
@@ -165,7 +167,7 @@ def _heard(
         near = [b for b in left if abs(b.time_s - peak.time_s) < near_s]
         if near:
             nearest = min(near, key=lambda b: abs(b.time_s - peak.time_s))
-            out.append(_judged(nearest, peak.probability, velocity.free and reliable))
+            out.append(_in_time(_judged(nearest, peak.probability, velocity.free and reliable), peak, tracks))
             left = [b for b in left if b not in near]
             continue
         made = _made(peak, velocity, points, track, tracks, time_scale)
@@ -188,7 +190,7 @@ def _surely_heard(
         nearest = min(out, key=lambda b: abs(b.time_s - peak.time_s), default=None)
         sure: Break | None
         if nearest is not None and abs(nearest.time_s - peak.time_s) < near_s:
-            sure = replace(nearest, confidence=max(nearest.confidence, peak.probability))
+            sure = _in_time(replace(nearest, confidence=max(nearest.confidence, peak.probability)), peak, tracks)
         else:
             sure = _made(peak, velocity, points, track, tracks, time_scale)
         if sure is not None:
@@ -266,6 +268,13 @@ def _place(track: Track, tracks: TrackSet, time_s: float) -> tuple[float, float]
     seen = np.flatnonzero(track.visible)
     x, y = track.centroids[seen[np.argmin(np.abs(tracks.times_s[seen] - time_s))]]
     return float(np.clip(x, 0, tracks.width)), float(np.clip(y, 0, tracks.height))
+
+
+def _in_time(one: Break, peak: Peak, tracks: TrackSet) -> Break:
+    """The fits' break when the scorer heard it, unless both agree: then the fits are more exact."""
+    if abs(one.time_s - peak.time_s) <= _AGREED_S:
+        return one
+    return replace(one, time_s=float(np.clip(peak.time_s, 0.0, tracks.duration_s)), sigma_s=_TIME_SIGMA_S)
 
 
 def _judged(one: Break, probability: float, flies: bool) -> Break:
