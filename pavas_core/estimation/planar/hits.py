@@ -62,6 +62,8 @@ _BLURRED = 0.1
 _SIGMA = 0.2
 """Of the speed told by a few samples on one side, relative."""
 _TIME_SIGMA_S = 0.015
+_LEVEL = np.array([1.0, -1.0])
+"""Of a velocity, what a bounce off level ground makes of its direction."""
 
 
 def judged(
@@ -288,9 +290,16 @@ def _judged(one: Break, probability: float, flies: bool) -> Break:
 def _made(
     peak: Peak, velocity: Velocity, points: np.ndarray, track: Track, tracks: TrackSet, time_scale: float
 ) -> Break | None:
-    """The break at a peak that the fits have missed; None where one side shows nothing."""
+    """The break at a peak that the fits have missed; None where too little is seen around it.
+
+    What is held may be lost or come into view as it hits: then it bounces as off level ground. What flies and is lost
+    may as well have left the picture.
+    """
     assert velocity.metres_per_px is not None
     before, after = (_side(peak.time_s, sign, points, track, tracks) for sign in (-1, 1))
+    if not velocity.free:
+        before = after * _LEVEL if before is None and after is not None else before
+        after = before * _LEVEL if after is None and before is not None else after
     if before is None or after is None:
         return None
     factor = velocity.metres_per_px / time_scale
