@@ -53,5 +53,9 @@ def test_a_contact_that_the_scorer_does_not_hear_is_told_by_box_and_flow() -> No
     assert after == pytest.approx(0.75 * AFTER_PX_S, rel=0.05)
 
 
-def test_speeds_that_are_sure_stay() -> None:
+def test_speeds_that_are_sure_stay_unless_box_and_scorer_speak_against_them() -> None:
     assert _told(_tracks(1.0), None, sigma=0.05) == pytest.approx((200.0, -100.0))
+    as_told = Peak(CONTACT_S, 0.9, 200.0 / 640, 100.0 / 640)
+    assert _told(_tracks(1.0), as_told, sigma=0.05) == pytest.approx((200.0, -100.0))
+    as_the_box = Peak(CONTACT_S, 0.9, BEFORE_PX_S / 640, -AFTER_PX_S / 640)
+    assert _told(_tracks(0.3), as_the_box, sigma=0.05) == pytest.approx((BEFORE_PX_S, AFTER_PX_S), rel=0.05)

@@ -16,7 +16,7 @@ from pavas_core.estimation.planar.tips import is_long, strike_near
 from pavas_core.physics.types import Break, Track, TrackSet
 
 _ROUGH = 0.15
-"""Relative standard error of a speed from which on it is measured anew."""
+"""Relative standard error of a break's speed from which on the flow is asked instead."""
 _LINE_S = 0.2
 _LINE_FRAMES = 3.2
 _BLURRED = 0.1
@@ -31,23 +31,26 @@ _FLOW_FRAMES = 3.6
 def told_anew(
     one: Break, peak: Peak | None, points: np.ndarray, track: Track, tracks: TrackSet, metres_per_px: float
 ) -> Break:
-    """The break with the median of the speeds seen, where its own are uncertain; its directions stay.
+    """The break with the median of the speeds seen; its directions stay.
 
     ``points`` [L, 2] are the track's centres in pixels of the first frame, ``peak`` is what the scorer hears of the
     contact. Of a long tool that strikes with its end the end is asked, the scorer, and afterwards the flow; of anything
-    compact the middle of its box, its flow and the scorer.
+    compact the middle of its box, the scorer, and the break itself, or where that is rough the flow. What is not rough
+    and not heard stays as it is.
     """
     before, after = np.array(one.pre_mps[:2]) / metres_per_px, np.array(one.post_mps[:2]) / metres_per_px
     heard = [[], []] if peak is None else [[peak.before * tracks.width], [peak.after * tracks.width]]
     flows = [_flow(track, tracks, one.time_s, sign) for sign in (-1, 1)]
+    rough = one.sigma_mps > _ROUGH * _speed(before) * metres_per_px
     end = strike_near(track, tracks, one.time_s)
     if end is not None and end.came_faster(before):
         one = replace(one, time_s=end.time_s if end.within else one.time_s)
         before, after = end.before, end.after
         seen = [[_speed(before), *heard[0]], [_speed(after), *_speeds(flows[1]), *heard[1]]]
-    elif one.sigma_mps > _ROUGH * _speed(before) * metres_per_px and not is_long(track, tracks, one.time_s):
+    elif (rough or peak is not None) and not is_long(track, tracks, one.time_s):
         middles = [_line(_middles(points, track), one.time_s, sign, tracks) for sign in (-1, 1)]
-        seen = [[*_speeds(flows[side], middles[side]), *heard[side]] for side in (0, 1)]
+        measured = flows if rough else [before, after]
+        seen = [[*_speeds(measured[side], middles[side]), *heard[side]] for side in (0, 1)]
     else:
         return one
     return replace(
