@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pavas_core.models.network import FlowTransformer, NetworkConfig, share_of_expected
+from pavas_core.models.network import FlowTransformer, NetworkConfig
 from pavas_core.models.phy_adapter import (
     BEFORE_TOKENS,
     REACH_TOKENS,
@@ -25,7 +25,6 @@ VARIANTS = {
     "paper": {"use_impacts": False},
     "impacts": {},
     "facts of impacts": {"impact_facts": 5},
-    "what rings": {"impact_facts": 5, "impact_bands": 2, "latent_dim": 20},
     "joint gates": {"gate_context": "joint"},
     "gates too": {"modulate_gates": True},
     "mass only": {"use_velocity": False, "use_impacts": False},
@@ -87,7 +86,7 @@ def test_a_fresh_adapter_leaves_the_backbone_as_it_is_bit_for_bit(changes, dtype
         dtype = torch.float64
     network = backbone().to(dtype)
     module = adapter(**changes)
-    residuals = module.residuals(module.encode(physics(columns=module.config.fact_columns), LENGTH))
+    residuals = module.residuals(module.encode(physics(columns=module.config.impact_facts), LENGTH))
     g = torch.Generator().manual_seed(3)
     clip, sync, text = (torch.randn(1, n, d, generator=g).to(dtype) for n, d in ((16, 32), (48, 24), (77, 16)))
     conditions = network.prepare(clip, sync, text, LENGTH)
@@ -97,7 +96,6 @@ def test_a_fresh_adapter_leaves_the_backbone_as_it_is_bit_for_bit(changes, dtype
         residuals,
         blocks=tuple(block.to(dtype) for block in residuals.blocks),
         condition=None if residuals.condition is None else residuals.condition.to(dtype),
-        flow=None if residuals.flow is None else residuals.flow.to(dtype),
     )
     with torch.no_grad():
         alone, adapted = network(latent, t, conditions), network(latent, t, conditions, cast)
@@ -114,7 +112,7 @@ def test_one_optimiser_step_moves_the_last_layers_and_then_the_sound(changes):
     optimiser = torch.optim.AdamW(module.parameters(), lr=1e-2)
     before = run(network).detach()
     loss = (
-        (run(network, module.residuals(module.encode(physics(columns=module.config.fact_columns), LENGTH))) - 1)
+        (run(network, module.residuals(module.encode(physics(columns=module.config.impact_facts), LENGTH))) - 1)
         .square()
         .mean()
     )
@@ -122,7 +120,7 @@ def test_one_optimiser_step_moves_the_last_layers_and_then_the_sound(changes):
     optimiser.step()
     moved = [name for name, value in module.named_parameters() if name.endswith("up.weight") and value.abs().sum() > 0]
     assert len(moved) == sum(name.endswith("up.weight") for name, _ in module.named_parameters())
-    after = run(network, module.residuals(module.encode(physics(columns=module.config.fact_columns), LENGTH)))
+    after = run(network, module.residuals(module.encode(physics(columns=module.config.impact_facts), LENGTH)))
     assert not torch.equal(before, after)
 
 
@@ -195,45 +193,6 @@ def test_what_met_is_heard_from_its_impact_on_until_it_has_died_away():
     assert not change[heard < -BEFORE_TOKENS].any()
     assert change[(heard > -BEFORE_TOKENS) & (heard < REACH_TOKENS)].all()
     assert not change[heard > REACH_TOKENS].any()
-
-
-def test_a_band_stands_from_its_impact_on_until_it_has_faded():
-    module, given = adapter(**VARIANTS["what rings"]), physics(impacts=2, columns=9)
-    facts = torch.cat([torch.zeros(1, 2, 5), torch.tensor([[[4.0, 1.0, 0.5, 0.01], [0.0, 3.0, 0.0, 0.3]]])], dim=-1)
-    given = replace(given, impact_token=torch.tensor([[20.5, 30.5]]), impact_facts=facts)
-    bands = module.encode(given, LENGTH).bands[0]
-    assert not bands[:20].any()
-    torch.testing.assert_close(bands[20:28, 0], torch.arange(4.0, 0.0, -0.5))
-    assert not bands[28:, 0].any()
-    torch.testing.assert_close(bands[[29, 30], 1], torch.tensor([0.91, 3.0]))  # the louder of two counts
-    rattle = torch.linspace(21, 28, 9)[None]
-    many = replace(
-        given,
-        impact_token=torch.cat([given.impact_token, rattle], dim=1),
-        impulse_ns=torch.ones(1, 11),
-        impact_facts=torch.cat([facts, torch.zeros(1, 9, 9)], dim=1),
-    )
-    torch.testing.assert_close(module.encode(many, LENGTH).bands[0], bands)  # however many follow
-    unknown = replace(given, impacts_known=torch.zeros(1, dtype=torch.bool), impulse_ns=torch.full((1, 2), torch.nan))
-    assert not module.encode(unknown, LENGTH).bands.any()
-
-
-def test_bands_reach_the_flow_by_themselves_and_by_physics_strength():
-    network, module, given = backbone(), adapter(**VARIANTS["what rings"]), physics(columns=9)
-    torch.nn.init.normal_(module.lines.weight)
-    given_residuals = module.residuals(module.encode(given, LENGTH))
-    null = module.residuals(module.encode(no_physics(1, FRAMES, module.config, given.features), LENGTH))
-    half = scaled_residuals(given_residuals, null, 0.5)
-    plain, halved, full = (run(network, residuals) for residuals in (null, half, given_residuals))
-    assert not torch.allclose(plain, full, atol=1e-2)
-    torch.testing.assert_close(halved, (plain + full) / 2)
-    share = share_of_expected(torch.tensor([0.3]), full)
-    torch.testing.assert_close(full - plain, share * given_residuals.flow)
-
-
-def test_what_is_expected_counts_wholly_at_first_and_not_at_last():
-    share = share_of_expected(torch.tensor([0.0, 0.5, 0.9, 1.0]), torch.zeros(1))
-    torch.testing.assert_close(share, torch.tensor([1.0, 1.0, 0.1 / 0.82, 0.0]))
 
 
 def test_order_and_padding_of_impacts_change_nothing():

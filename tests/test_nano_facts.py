@@ -11,6 +11,7 @@ from pavas_core.evaluation.proof_clips import made_of, proof_clip, proof_sim
 from pavas_core.models.nano import NanoModel, load_nano
 from pavas_core.models.nano_facts import (
     CONTACT,
+    CONTACT_S,
     CONTACTS,
     ENERGY,
     FAMILY,
@@ -18,6 +19,7 @@ from pavas_core.models.nano_facts import (
     MATERIAL,
     OTHER_MATERIAL,
     PARTNER_MASS,
+    RINGING_DB,
     SPEED,
     STUFF,
     fact_columns,
@@ -26,8 +28,8 @@ from pavas_core.models.nano_facts import (
     stuff_of,
     without_stuff,
 )
-from pavas_core.models.nano_modes import BANDS
 from pavas_core.models.nano_text import materials, named_materials, prompt_tokens
+from pavas_core.physics.types import Mass
 from pavas_core.runtime import Runtime
 from pavas_core.sampling.generate import generate
 from pavas_core.sampling.physics import encode_physics
@@ -54,6 +56,19 @@ def test_facts_are_the_scenes_own_numbers(drop) -> None:
             assert materials()[int(row[OTHER_MATERIAL])] == one.surface
 
 
+def test_the_lighter_touches_shorter_and_ten_times_the_impulse_rings_twenty_decibels_louder(drop) -> None:
+    scene = drop.sim.scene
+    lighter = replace(scene, bodies=tuple(replace(one, mass=Mass(0.01, 0.01, 0.01, "manual")) for one in scene.bodies))
+    harder = replace(scene, impacts=tuple(replace(one, impulse_ns=10 * one.impulse_ns) for one in scene.impacts))
+    facts, light, hard = map(impact_facts, (scene, lighter, harder))
+    assert (light[:, CONTACT_S] < facts[:, CONTACT_S]).all()
+    rings = facts[:, RINGING_DB] > -100
+    assert rings.any()
+    torch.testing.assert_close(
+        (hard - facts)[rings, RINGING_DB], torch.full((int(rings.sum()),), 20.0), atol=0.01, rtol=0
+    )
+
+
 def test_how_fast_something_unseen_came_is_not_known(drop) -> None:
     scene = drop.sim.scene
     pushed = replace(scene.impacts[0], pre_normal_mps=0.0, energy_loss_j=0.0)
@@ -65,7 +80,7 @@ def test_how_fast_something_unseen_came_is_not_known(drop) -> None:
 def test_what_is_not_known_is_zero_in_all_columns(drop) -> None:
     facts = impact_facts(drop.sim.scene)
     columns = fact_columns(facts)
-    assert columns.shape == (len(facts), facts_dim() + 2 * BANDS)
+    assert columns.shape == (len(facts), facts_dim())
     assert not fact_columns(torch.full_like(facts, torch.nan)).any()
     bare = without_stuff(facts)
     assert bare[:, list(STUFF)].isnan().all()

@@ -49,9 +49,8 @@ def test_weights_that_are_told_other_facts_of_impacts_are_refused(tmp_path) -> N
     with safe_open(WEIGHTS, framework="pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    older = json.loads(metadata["adapter"]) | {"impact_bands": 0}
-    del tensors["adapter.lines.weight"]
-    tensors.pop("adapter.lines.weight.scale", None)
+    adapter = json.loads(metadata["adapter"])
+    older = adapter | {"impact_facts": adapter["impact_facts"] - 1}
     save_file(tensors, tmp_path / "old.safetensors", metadata={**metadata, "adapter": json.dumps(older)})
     with pytest.raises(WeightsError, match="facts of an impact"):
         load_nano(Runtime(), tmp_path / "old.safetensors")

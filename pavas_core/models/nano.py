@@ -14,8 +14,8 @@ from pavas_core.errors import WeightsError
 from pavas_core.models import nano_config
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_facts import facts_dim, told_of
-from pavas_core.models.nano_modes import BANDS
 from pavas_core.models.nano_packing import unpacked
+from pavas_core.models.nano_ringing import at_least, ringing
 from pavas_core.models.nano_text import named_materials, prompt_tokens
 from pavas_core.models.nano_visual import SHRUNK, Sight, look, see
 from pavas_core.models.network import FlowTransformer, NetworkConfig
@@ -34,9 +34,8 @@ WEIGHTS = Path(__file__).parent / "weights" / f"{NAME}.safetensors"
 STEPS = 4
 CFG_STRENGTH = 1.0
 """Guidance by prompt and clip exaggerates levels; this network is judged without."""
-PHYSICS_CFG = 1.2
-"""Guidance by physics: without it, loudness follows mass and speed at a slightly flat slope (chosen on scenes that the
-proof does not play)."""
+PHYSICS_CFG = 1.0
+"""Physics as it was learned, whatever the guidance by prompt and clip: loudness follows it at the true slope."""
 
 
 CHANCE = 0.25
@@ -92,8 +91,16 @@ class NanoModel(SoundModel):
         return tokens
 
     def told_of_impacts(self, scene: Scene) -> Told:
-        """What met in every impact, and what will ring."""
+        """What met in every impact."""
         return told_of(scene)
+
+    def ringing_of(self, scene: Scene, length: int) -> Tensor | None:
+        """Mel magnitudes (1, L, bands * frames) of all that is known to ring."""
+        return ringing(scene, length, self.codec.config)
+
+    def rings_on(self, latent: Tensor, ringing: Tensor) -> Tensor:
+        """No band of ``latent`` is softer than what is expected to ring."""
+        return at_least(latent, ringing, self.codec)
 
     def agrees(self, prompt: str, stuff: tuple[frozenset[str], frozenset[str]]) -> bool:
         """Whether a prompt names no other materials, of things and of surfaces, than a scene has: what it says counts
@@ -180,9 +187,8 @@ def load_nano(runtime: Runtime, path: Path = WEIGHTS) -> NanoModel:
 
 def _check_told(config: AdapterConfig) -> None:
     """Raise ValueError for an adapter that is told of impacts otherwise than :func:`told_of` tells."""
-    columns = facts_dim() + 2 * BANDS
-    if config.impact_facts and config.fact_columns != columns:
-        raise ValueError(f"it is told {config.fact_columns} facts of an impact, not {columns}")
+    if config.impact_facts not in (0, facts_dim()):
+        raise ValueError(f"it is told {config.impact_facts} facts of an impact, not {facts_dim()}")
 
 
 def _fill(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:

@@ -62,7 +62,7 @@ class NanoCodec(nn.Module):
         padded = nn.functional.pad(waveform.float(), (0, short))
         frames = padded.shape[-1] // config.hop
         magnitude = _stft(padded, config)[..., :frames].abs()
-        mel = (_filters(config).to(magnitude) @ magnitude).clamp(min=config.floor).log()
+        mel = mel_of_spectrum(magnitude, config).clamp(min=config.floor).log()
         return mel.transpose(1, 2).unflatten(1, (-1, config.frames_per_token)).flatten(2)
 
     def band_octaves(self) -> Tensor:
@@ -100,8 +100,18 @@ class NanoCodec(nn.Module):
         self.gain.copy_(ratio.log().median().mul(0.5).exp())
 
 
+def analysis_window(config: CodecConfig, device: torch.device | str = "cpu") -> Tensor:
+    """(n_fft,) window of every frame."""
+    return torch.hann_window(config.n_fft, device=device)
+
+
+def mel_of_spectrum(magnitude: Tensor, config: CodecConfig) -> Tensor:
+    """Mel magnitudes (..., bands, F) of spectra (..., bins, F)."""
+    return _filters(config).to(magnitude) @ magnitude
+
+
 def _stft(waveform: Tensor, config: CodecConfig) -> Tensor:
-    window = torch.hann_window(config.n_fft, device=waveform.device)
+    window = analysis_window(config, waveform.device)
     # zeros beyond the ends: reflection would put a second impact there
     return torch.stft(waveform, config.n_fft, config.hop, window=window, pad_mode="constant", return_complex=True)
 
@@ -123,7 +133,7 @@ def _unmixed(mel: Tensor, config: CodecConfig) -> Tensor:
 
 def _with_phase(magnitude: Tensor, samples: int, config: CodecConfig, iterations: int, runtime: Runtime) -> Tensor:
     """Waveform (B, samples) whose spectrum's magnitude is close to (B, bins, F)."""
-    window = torch.hann_window(config.n_fft, device=magnitude.device)
+    window = analysis_window(config, magnitude.device)
 
     def wave(spectrum: Tensor) -> Tensor:
         return torch.istft(spectrum, config.n_fft, config.hop, window=window, length=samples)

@@ -6,7 +6,6 @@ from typing import Any
 
 from pavas_core.models.nano_codec import CodecConfig
 from pavas_core.models.nano_facts import facts_dim
-from pavas_core.models.nano_modes import BANDS
 from pavas_core.models.nano_text import TEXT_ROWS, text_dim
 from pavas_core.models.nano_visual import CLIP_DIM, OBJECT_DIM, SYNC_DIM
 from pavas_core.models.network import NetworkConfig
@@ -43,8 +42,6 @@ def adapter_config(**changes: Any) -> AdapterConfig:
         "bottleneck": 32,
         "use_impacts": True,
         "impact_facts": facts_dim(),
-        "impact_bands": BANDS,
-        "latent_dim": CodecConfig().channels,
         "gate_context": "joint",
         "mass_unit_kg": 0.001,
         "mass_mean": 6.5,
@@ -68,4 +65,4 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 def ablated_config(row: str, injection: str = "delta") -> AdapterConfig:
     """The adapter of a row of table 3; ``injection`` is ``delta`` or ``sum``. Without impacts: they tell of both."""
-    return adapter_config(use_impacts=False, impact_facts=0, impact_bands=0, injection=injection, **ABLATIONS[row])
+    return adapter_config(use_impacts=False, impact_facts=0, injection=injection, **ABLATIONS[row])

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from pavas_core.models.nano_codec import CodecConfig
-from pavas_core.models.nano_modes import BAND, CONTACT_S, LEVEL_DB, MODES, RATE, impact_modes
 from pavas_core.models.nano_text import families, materials
 from pavas_core.models.sound_model import Told
 from pavas_core.physics.types import CONTACTS
@@ -30,23 +29,25 @@ def told_of(scene: Scene) -> Told:
 
 MASS, PARTNER_MASS, SPEED, ENERGY, CONTACT, MATERIAL, FAMILY, OTHER_MATERIAL, OTHER_FAMILY = range(9)
 """Places of a row of facts, float with NaN for unknown: kilograms, kilograms, metres per second along the normal,
-joules, and the numbers of contact, materials and families. The other is the partner, or the surface. Then what will
-ring (:func:`impact_modes`)."""
-NUMBERS = 9
-FACTS = NUMBERS + MODES
+joules, and the numbers of contact, materials and families. The other is the partner, or the surface."""
+CONTACT_S, RINGING_DB = 9, 10
+"""What a textbook expects where all of these are known: the natural logarithm of the contact's length in seconds, and
+the level of all that rings in dB of 1 Pa at 1 m."""
+FACTS = 11
+EXPECTED = (CONTACT_S, RINGING_DB)
 STUFF = (MATERIAL, FAMILY, OTHER_MATERIAL, OTHER_FAMILY)
 _SCALES = {MASS: (-1.0, 2.0), PARTNER_MASS: (-1.0, 2.0), SPEED: (0.5, 1.0), ENERGY: (-2.0, 3.0)}
 """Mean and spread of the logarithms."""
-_MODE_SCALES = {CONTACT_S: (-6.5, 1.5), LEVEL_DB: (-10.0, 20.0)}
+_EXPECTED_SCALES = {CONTACT_S: (-6.5, 1.5), RINGING_DB: (-10.0, 20.0)}
 _Z_LIMIT = 4.0
-_FASTEST = 4.0
-"""Nepers a token; what fades faster is gone before the next one."""
+_HEARD_HZ = (60.0, CodecConfig().sample_rate / 2)
+"""What rings outside is not counted."""
 
 
 def facts_dim() -> int:
-    """Columns of :func:`fact_columns` before those of the bands."""
+    """Columns of :func:`fact_columns`."""
     told = 2 * len(_SCALES) + len(CONTACTS) + 2 * (len(materials()) + _STUFF_NUMBERS + len(families()))
-    return told + 1 + BAND
+    return told + 1 + len(EXPECTED)
 
 
 def impact_facts(scene: Scene) -> Tensor:
@@ -57,13 +58,9 @@ def impact_facts(scene: Scene) -> Tensor:
 
 
 def _row(impact: Impact, bodies: dict[str, Body]) -> list[float]:
-    from pavas_core.synthesis.voices import body_material
-
     body, partner = bodies[impact.object_id], bodies.get(impact.partner or "")
     # Of what was pushed by something unseen, neither how fast that came nor what it lost is known.
     pushed = impact.pre_normal_mps <= 0.0
-    named = all(body_material(one).key in materials() for one in (body, partner) if one)
-    modes = impact_modes(impact, bodies) if named and not pushed else [math.nan] * MODES
     return [
         body.mass.mass_kg,
         partner.mass.mass_kg if partner else math.nan,
@@ -72,8 +69,26 @@ def _row(impact: Impact, bodies: dict[str, Body]) -> list[float]:
         _number(CONTACTS, impact.contact),
         *_stuff(body),
         *(_stuff(partner) if partner else (_number(materials(), impact.surface), math.nan)),
-        *modes,
+        *(_expected(impact, bodies) if is_expected(impact, bodies) else (math.nan, math.nan)),
     ]
+
+
+def is_expected(impact: Impact, bodies: dict[str, Body]) -> bool:
+    """Whether enough is known of an impact to say what rings: masses, a speed and materials by name."""
+    from pavas_core.synthesis.voices import body_material
+
+    met = (bodies[impact.object_id], bodies.get(impact.partner or ""))
+    return impact.pre_normal_mps > 0.0 and all(body_material(one).key in materials() for one in met if one)
+
+
+def _expected(impact: Impact, bodies: dict[str, Body]) -> tuple[float, float]:
+    from pavas_core.synthesis.materials import MATERIALS
+    from pavas_core.synthesis.voices import expected_ringing
+
+    modes, contact_s = expected_ringing(impact, bodies, MATERIALS["unknown"])
+    heard = (modes.frequency_hz > _HEARD_HZ[0]) & (modes.frequency_hz < _HEARD_HZ[1])
+    power = float((modes.pressure_pa[heard] ** 2).sum()) / 2
+    return math.log(contact_s), 10 * math.log10(power + 1e-12)
 
 
 def _stuff(body: Body) -> tuple[float, float]:
@@ -105,20 +120,20 @@ def stuff_of(scene: Scene) -> tuple[frozenset[str], frozenset[str]]:
 
 def without_stuff(facts: Tensor) -> Tensor:
     """``facts`` (..., FACTS) of which nobody says what things are made of or shaped like."""
-    facts = without_modes(facts)
+    facts = without_expected(facts)
     facts[..., list(STUFF)] = torch.nan
     return facts
 
 
-def without_modes(facts: Tensor) -> Tensor:
+def without_expected(facts: Tensor) -> Tensor:
     """``facts`` (..., FACTS) of which it is not known what rings: that takes masses, speed and materials."""
     facts = facts.clone()
-    facts[..., NUMBERS:] = torch.nan
+    facts[..., list(EXPECTED)] = torch.nan
     return facts
 
 
 def fact_columns(facts: Tensor) -> Tensor:
-    """Columns of rows (..., FACTS): ``facts_dim``, then levels and rates of the bands."""
+    """Columns (..., facts_dim) of rows (..., FACTS)."""
     parts = []
     for place, (mean, spread) in _SCALES.items():
         known = ~facts[..., place].isnan()
@@ -130,17 +145,11 @@ def fact_columns(facts: Tensor) -> Tensor:
         number = facts[..., place]
         row = table.to(facts.device)[number.nan_to_num().long()]
         parts.append(torch.where(number.isnan()[..., None], 0.0, row))
-    return torch.cat([*parts, _mode_columns(facts[..., NUMBERS:])], dim=-1)
-
-
-def _mode_columns(modes: Tensor) -> Tensor:
-    """Columns (..., 1 + MODES) of what will ring (..., MODES); the last are levels of bands in nepers over what is
-    heard, and the rates at which they fade, in nepers a token."""
-    known, columns = ~modes[..., :1].isnan(), modes.clone()
-    for place, (mean, spread) in _MODE_SCALES.items():
-        columns[..., place] = ((modes[..., place] - mean) / spread).clamp(-_Z_LIMIT, _Z_LIMIT)
-    columns[..., RATE:] = (modes[..., RATE:] / CodecConfig().rate_hz).clamp(max=_FASTEST)
-    return torch.cat([known.float(), torch.where(known, columns, 0.0)], dim=-1)
+    parts.append((~facts[..., CONTACT_S, None].isnan()).float())
+    for place, (mean, spread) in _EXPECTED_SCALES.items():
+        z = ((facts[..., place] - mean) / spread).clamp(-_Z_LIMIT, _Z_LIMIT)
+        parts.append(z.nan_to_num()[..., None])
+    return torch.cat(parts, dim=-1)
 
 
 _STUFF_NUMBERS = 3

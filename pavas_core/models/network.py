@@ -109,20 +109,9 @@ class Residuals:
     """One (B, L, 6 D) per joint then fused block, added to the audio stream's adaLN coefficients (paper eq. 10)."""
     condition: Tensor | None = None
     """(B, L, D) added to the frame-aligned condition (the paper's direct summation, table 3)."""
-    flow: Tensor | None = None
-    """(B, L, C) what is expected of the latent, added to the flow in the :func:`share_of_expected`."""
 
 
 NO_RESIDUALS = Residuals()
-
-
-def share_of_expected(t: Tensor, like: Tensor) -> Tensor:
-    """How much of what is expected belongs into the flow at time ``t`` (B,): less and less, as the latent shows itself.
-
-    Of a latent of unit variance around the expected, seen as ``t`` of it in ``1 - t`` of noise, the flow's mean holds
-    the expected so many times.
-    """
-    return ((1 - t) / ((1 - t).square() + t.square())).to(like.dtype)
 
 
 def nearest_exact_index(length: int, source_length: int, device: Any = None) -> Tensor:
@@ -286,8 +275,7 @@ class FlowTransformer(nn.Module):
             x, clip, text = block(x, clip, text, modulation, global_condition, latent_rope, clip_rope)
         for index, block in enumerate(self.fused_blocks, start=len(self.joint_blocks)):
             x = block(x, latent_modulation(block, index), latent_rope)
-        flow = self.final_layer(x, global_condition)
-        return flow if residuals.flow is None else flow + share_of_expected(t, flow)[:, None, None] * residuals.flow
+        return self.final_layer(x, global_condition)
 
     def normalize(self, latent: Tensor) -> Tensor:
         """(latent - mean) / std, per channel."""

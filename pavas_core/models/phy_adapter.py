@@ -1,10 +1,9 @@
 """The Phy-Adapter: per-object mass and speed, as residuals of the transformer's adaLN (paper section 3.4).
 
 Beyond the paper, an optional third condition carries the impacts themselves (log impulse at sub-frame time), because
-moving an impact must move its sound, and a fourth what still sounds of them: what met, and how long ago. Which bands
-a textbook expects to ring goes to the flow directly: narrow lines are lost on the way through adaLN. A configuration
-without them is the paper's. Notation: B clips, N objects (padded), T visual frames, L latent tokens, Dh the adapter's
-width, D the backbone's.
+moving an impact must move its sound, and a fourth what still sounds of them: what met, and how long ago. A
+configuration without them is the paper's. Notation: B clips, N objects (padded), T visual frames, L latent tokens,
+Dh the adapter's width, D the backbone's.
 """
 
 from __future__ import annotations
@@ -47,11 +46,6 @@ class AdapterConfig:
     use_impacts: bool = False
     impact_facts: int = 0
     """Columns that say what met in every impact, as the network that owns the adapter writes them; 0 = none."""
-    impact_bands: int = 0
-    """After these columns, the levels of so many bands, in nepers over what is heard, and the rates at which they fade,
-    in nepers a token; 0 = none."""
-    latent_dim: int = 0
-    """C of the backbone; needed for bands."""
     injection: Literal["delta", "sum"] = "delta"
     gate_context: Literal["separate", "joint"] = "separate"
     """Whether a gate of eq. 9 sees its own feature (paper) or both, so that heavy-slow with light-fast is not
@@ -76,11 +70,6 @@ class AdapterConfig:
         used["ringing"] = self.impact_facts > 0
         return tuple(name for name, use in used.items() if use)
 
-    @property
-    def fact_columns(self) -> int:
-        """Columns of all that is told of an impact."""
-        return self.impact_facts + 2 * self.impact_bands
-
 
 @dataclass(frozen=True)
 class PhysicsInputs:
@@ -101,8 +90,7 @@ class PhysicsInputs:
     impacts_known: Tensor
     """bool (B,): the list of impacts is meant (an empty one says there is none)."""
     impact_facts: Tensor | None = None
-    """(B, K, impact_facts + 2 * impact_bands) what met in each impact, and what will ring; for adapters that are told
-    it."""
+    """(B, K, impact_facts) what met in each impact, for adapters that are told it."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +101,6 @@ class PhysicsCondition:
     velocity: Tensor | None
     impact: Tensor | None
     ringing: Tensor | None = None
-    bands: Tensor | None = None
-    """(B, L, impact_bands) nepers by which every band still stands over what is heard."""
 
 
 def no_physics(batch: int, frames: int, config: AdapterConfig, like: Tensor) -> PhysicsInputs:
@@ -128,7 +114,7 @@ def no_physics(batch: int, frames: int, config: AdapterConfig, like: Tensor) -> 
         impact_token=nothing,
         impulse_ns=nothing,
         impacts_known=torch.zeros(batch, dtype=torch.bool, device=like.device),
-        impact_facts=like.new_zeros(batch, 0, config.fact_columns) if config.impact_facts else None,
+        impact_facts=like.new_zeros(batch, 0, config.impact_facts) if config.impact_facts else None,
     )
 
 
@@ -225,21 +211,6 @@ def last_impacts(since: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     return since.masked_fill(~heard, REACH_TOKENS).topk(min(LAST_IMPACTS, since.shape[1]), dim=1, largest=False)
 
 
-def bands_left(level: Tensor, rate: Tensor, known: Tensor, since: Tensor) -> Tensor:
-    """(B, L, bands) nepers left of the loudest impact's ``level`` (B, K, bands), which fades at ``rate`` a token.
-
-    All impacts count, however many followed: the first of a fall is heard through the rattle after it. ``known`` is
-    (B, K), ``since`` (B, K, L) tokens.
-    """
-    left = level.new_zeros(len(level), since.shape[2], level.shape[2])
-    for index in range(level.shape[1]):  # one at a time: all of a long clip at once would be gigabytes
-        passed = since[:, index, :, None].to(level)
-        sounding = known[:, index, None, None] & (passed > -0.5)
-        own = level[:, index, None] - rate[:, index, None] * passed.clamp(min=0)
-        left = torch.maximum(left, torch.where(sounding, own, 0.0))
-    return left
-
-
 def _gate(dim_in: int, dim: int, operations: Any, factory: dict[str, Any]) -> nn.Sequential:
     """Weight of an object in the pool (eq. 9), one number in 0..1."""
     return nn.Sequential(
@@ -289,10 +260,6 @@ class PhyAdapter(nn.Module):
         if config.impact_facts:
             self.ringing = Ringing(config.impact_facts, dim, operations, factory)
             self.ringing_unknown = token()
-        if config.impact_bands:
-            self.lines = operations.Linear(config.impact_bands, config.latent_dim, bias=False, **factory)
-            if self.lines.weight is not None:
-                nn.init.zeros_(self.lines.weight)
         if config.injection == "sum":
             self.sum_mixer = Mixer(dim, config.bottleneck, config.width, operations, factory)
         else:
@@ -351,8 +318,8 @@ class PhyAdapter(nn.Module):
             empty = ~exists.any(dim=1)
             pooled[name] = torch.where(empty, self._token(f"{name}_empty", h), mean)[:, index]
         impact = self._impacts(inputs, latent_length, h) if config.use_impacts else None
-        ringing, bands = self._ringing(inputs, latent_length, h) if config.impact_facts else (None, None)
-        return PhysicsCondition(pooled["mass"], pooled["velocity"], impact, ringing, bands)
+        ringing = self._ringing(inputs, latent_length, h) if config.impact_facts else None
+        return PhysicsCondition(pooled["mass"], pooled["velocity"], impact, ringing)
 
     def _impacts(self, inputs: PhysicsInputs, latent_length: int, like: Tensor) -> Tensor:
         """(B, L, Dh): every impact shared between the two tokens around it, by distance."""
@@ -369,28 +336,24 @@ class PhyAdapter(nn.Module):
         rest = (1 - total).clamp(min=0).to(like.dtype) * self._token("impact_none", like)
         return torch.where(inputs.impacts_known[:, None, None], spread + rest, self._token("impact_unknown", like))
 
-    def _ringing(self, inputs: PhysicsInputs, latent_length: int, like: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, L, Dh) what still sounds of the impacts at every token, and the bands that ring, if there are any."""
+    def _ringing(self, inputs: PhysicsInputs, latent_length: int, like: Tensor) -> Tensor:
+        """(B, L, Dh): what still sounds of the impacts at every token."""
         config, facts = self.config, inputs.impact_facts
         if facts is None:
-            raise ValueError(f"This adapter is told {config.fact_columns} facts of every impact, but there are none.")
+            raise ValueError(f"This adapter is told {config.impact_facts} facts of every impact, but there are none.")
         z, known = self._normalised(inputs.impulse_ns.log(), config.impulse_mean, config.impulse_std, "impulse")
         centres = torch.arange(latent_length, device=like.device, dtype=torch.float32) + 0.5
         since = centres - inputs.impact_token.float()[:, :, None]
-        told, level, rate = facts.split([config.impact_facts, config.impact_bands, config.impact_bands], dim=-1)
-        sounding = self.ringing(told.to(like.dtype), z.to(like.dtype), *last_impacts(since, known))
-        sounding = torch.where(inputs.impacts_known[:, None, None], sounding, self._token("ringing_unknown", like))
-        left = bands_left(level, rate, known, since).to(like.dtype) if config.impact_bands else None
-        return sounding, left
+        sounding = self.ringing(facts.to(like.dtype), z.to(like.dtype), *last_impacts(since, known))
+        return torch.where(inputs.impacts_known[:, None, None], sounding, self._token("ringing_unknown", like))
 
     def residuals(self, condition: PhysicsCondition) -> Residuals:
         """What to add to the backbone for one condition (eq. 10, or direct summation)."""
         given = {name: value for name in self.config.conditions if (value := getattr(condition, name)) is not None}
         if not given:
             return Residuals()
-        flow = None if condition.bands is None else self.lines(condition.bands)
         if self.config.injection == "sum":
-            return Residuals(condition=self.sum_mixer(torch.stack(list(given.values())).sum(dim=0)), flow=flow)
+            return Residuals(condition=self.sum_mixer(torch.stack(list(given.values())).sum(dim=0)))
         blocks = []
         for mixers in cast("list[nn.ModuleDict]", list(self.mixers)):
             total = functools.reduce(torch.add, (mixers[name](value) for name, value in given.items()))
@@ -399,7 +362,7 @@ class PhyAdapter(nn.Module):
                 closed = torch.zeros_like(shift)
                 total = torch.cat([shift, scale, closed, mlp_shift, mlp_scale, closed], dim=-1)
             blocks.append(total)
-        return Residuals(blocks=tuple(blocks), flow=flow)
+        return Residuals(blocks=tuple(blocks))
 
 
 def scaled_residuals(given: Residuals, null: Residuals, physics_strength: float) -> Residuals:
@@ -408,8 +371,7 @@ def scaled_residuals(given: Residuals, null: Residuals, physics_strength: float)
     def mix(a: Tensor, b: Tensor) -> Tensor:
         return b + physics_strength * (a - b)
 
-    def mixed(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-        return None if a is None or b is None else mix(a, b)
-
     blocks = tuple(mix(a, b) for a, b in zip(given.blocks, null.blocks, strict=True))
-    return Residuals(blocks, mixed(given.condition, null.condition), mixed(given.flow, null.flow))
+    if given.condition is None or null.condition is None:
+        return Residuals(blocks)
+    return Residuals(blocks, mix(given.condition, null.condition))

@@ -100,6 +100,14 @@ class SoundModel(Protocol):
         """What the adapter is told of a scene's impacts, if it hears such facts."""
         return None
 
+    def ringing_of(self, scene: Scene, length: int) -> Tensor | None:
+        """What is expected to ring in a scene over ``length`` latent tokens, if the model makes sure of it."""
+        return None
+
+    def rings_on(self, latent: Tensor, ringing: Tensor) -> Tensor:
+        """Unnormalised latents (B, L, C) in which what :meth:`ringing_of` says is heard."""
+        return latent
+
     def agrees(self, prompt: str, stuff: tuple[frozenset[str], frozenset[str]]) -> bool:
         """Whether materials told, of things and of surfaces, may stand beside a prompt."""
         return True

@@ -62,8 +62,7 @@ def _joined(residuals: Sequence[Residuals], clips: int, length: int) -> Residual
 
     blocks = tuple(join(values) for values in zip(*(one.blocks for one in residuals), strict=True))
     conditions = [one.condition for one in residuals if one.condition is not None]
-    flows = [one.flow for one in residuals if one.flow is not None]
-    return Residuals(blocks, join(conditions) if conditions else None, join(flows) if flows else None)
+    return Residuals(blocks, join(conditions) if conditions else None)
 
 
 def integrate(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -83,8 +82,8 @@ def generate(
     given_text = _text(model, prompt, runtime)
     negative_text = _text(model, negative_prompt, runtime) if cfg_strength >= 1 else None
     modules = (network,) if model.adapter is None else (network, model.adapter)
-    if physics is not None and physics.unnamed is not None and not model.agrees(prompt, physics.stuff):
-        physics = replace(physics, given=physics.unnamed)
+    if physics is not None and not model.agrees(prompt, physics.stuff):
+        physics = physics.without_names()
     drawn = [seeded_noise(seed + take, (1, length, network.config.latent_dim)) for take in range(takes)]
     noise = model.tempered(torch.cat(drawn))
     with torch.inference_mode(), runtime.resident(*modules):
@@ -105,12 +104,19 @@ def generate(
             return total
 
         noise = noise.to(device)
+
+        def finished(latent: Tensor) -> Tensor:
+            latent = network.unnormalize(latent).float().cpu()
+            if physics is None or physics.ringing is None:
+                return latent
+            return torch.lerp(latent, model.rings_on(latent, physics.ringing), min(max(physics_strength, 0.0), 1.0))
+
         if kept is None:
-            return network.unnormalize(integrate(velocity, noise, steps, runtime=runtime)).float().cpu()
+            return finished(integrate(velocity, noise, steps, runtime=runtime))
         new = redone(kept.redo_s, length, model.latent_rate_hz)
         known = network.normalize(kept.latent.to(device, torch.float32))
         held = holding(known, noise, new.to(device))
-        latent = network.unnormalize(integrate(velocity, noise, steps, held=held, runtime=runtime)).float().cpu()
+        latent = finished(integrate(velocity, noise, steps, held=held, runtime=runtime))
         return torch.where(new[:, None], latent, kept.latent.float().cpu())
 
 

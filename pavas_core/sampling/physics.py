@@ -38,6 +38,12 @@ class Physics:
     whose adapter is told materials have it."""
     stuff: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
     """Materials told in ``given``: of things, and of surfaces."""
+    ringing: torch.Tensor | None = None
+    """What these materials are expected to ring (``SoundModel.ringing_of``)."""
+
+    def without_names(self) -> Physics:
+        """The same where nobody has said what things are made of."""
+        return self if self.unnamed is None else replace(self, given=self.unnamed, ringing=None)
 
 
 def encode_physics(model: SoundModel, features: Features, scene: Scene, *, runtime: Runtime) -> Physics:
@@ -63,7 +69,7 @@ def encode_physics(model: SoundModel, features: Features, scene: Scene, *, runti
     with torch.inference_mode(), runtime.resident(adapter):
         given, unnamed = (_condition_on(adapter.encode(_on(one, runtime.device), length), "cpu") for one in both)
         null = _condition_on(null_condition(adapter, runtime.device), "cpu")
-    return Physics(model.name, given, null, unnamed, told.stuff)
+    return Physics(model.name, given, null, unnamed, told.stuff, model.ringing_of(scene, length))
 
 
 def null_condition(adapter: PhyAdapter, device: str) -> PhysicsCondition:
@@ -83,11 +89,8 @@ def residuals_of(
 
     residuals = adapter.residuals(PhysicsCondition(*map(part, PhysicsCondition.__dataclass_fields__)))
 
-    def cast(value: torch.Tensor | None) -> torch.Tensor | None:
-        return None if value is None else value.to(dtype)
-
     blocks = tuple(block.to(dtype) for block in residuals.blocks)
-    return Residuals(blocks, cast(residuals.condition), cast(residuals.flow))
+    return Residuals(blocks, None if residuals.condition is None else residuals.condition.to(dtype))
 
 
 def physics_inputs(features: Features, scene: Scene, latent_rate_hz: float, feature_dim: int) -> PhysicsInputs:

@@ -15,15 +15,13 @@ from pavas_core.models.nano_facts import (
     ENERGY,
     FACTS,
     MASS,
-    NUMBERS,
     PARTNER_MASS,
     SPEED,
     STUFF,
     fact_columns,
-    without_modes,
+    without_expected,
     without_stuff,
 )
-from pavas_core.models.nano_modes import BAND, RATE
 from pavas_core.models.nano_text import Thing, text_tokens
 from pavas_core.models.nano_visual import CROP, MOTION_DIM
 from pavas_core.models.phy_adapter import PhysicsInputs
@@ -52,10 +50,6 @@ MIRRORED = 0.5
 OFTEN = {"collide": 2.5, **dict.fromkeys(QUIET, 0.5)}
 """How often scenes of a kind are drawn, others 1: collisions are rare, and there is little to learn where nothing hits
 anything."""
-RINGING = 2.0
-"""How much more often sounds are drawn in which something rings on: few do."""
-RINGS_TOKENS, RINGS_NEPERS = 10, 1.5
-"""Something rings on where so long after its impact a band still stands so far over what is heard."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ class Examples:
     edited: np.ndarray
     restuffed: np.ndarray
     often: np.ndarray
-    """(n, V), sum 1: how often each sound is drawn."""
+    """(n,), sum 1: how often each scene is drawn."""
 
     def __len__(self) -> int:
         return len(self.sync)
@@ -123,7 +117,7 @@ def stack(examples: Sequence[dict[str, Any]], rate_hz: float) -> Examples:
             facts[index, number, :hits] = variant["facts"][:hits]
     every = [one["variants"] for one in examples]
     latent = torch.stack([torch.stack([variant["latent"] for variant in row]) for row in every])
-    often = np.array([[OFTEN.get(one["kind"], 1.0)] for one in examples]) * (1 + RINGING * _rings(facts, rate_hz))
+    often = np.array([OFTEN.get(one["kind"], 1.0) for one in examples])
     return Examples(
         torch.stack([one["sync"] for one in examples]),
         torch.stack([one["clip"] for one in examples]),
@@ -143,19 +137,13 @@ def stack(examples: Sequence[dict[str, Any]], rate_hz: float) -> Examples:
     )
 
 
-def _rings(facts: Tensor, rate_hz: float) -> np.ndarray:
-    """bool (n, V): whether something still sounds long after an impact."""
-    level, rate = facts[..., NUMBERS + BAND : NUMBERS + RATE], facts[..., NUMBERS + RATE :]
-    left = level - rate * (RINGS_TOKENS / rate_hz)
-    return (left.nan_to_num(0.0).amax(dim=(2, 3)) > RINGS_NEPERS).numpy()
-
-
 def draw(data: Examples, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Scene and variant of every item; the first half are pairs of one scene."""
     pairs = int(size * PAIR_SHARE) // 2
     variants = data.latent.shape[1]
-    scene, variant = np.divmod(rng.choice(data.often.size, size=size - pairs, p=data.often.ravel()), variants)
-    scene, variant = (np.concatenate([np.repeat(one[:pairs], 2), one[pairs:]]) for one in (scene, variant))
+    scene = rng.choice(len(data), size=size - pairs, p=data.often)
+    scene = np.concatenate([np.repeat(scene[:pairs], 2), scene[pairs:]])
+    variant = rng.integers(variants, size=size)
     variant[1 : 2 * pairs : 2] = (variant[: 2 * pairs : 2] + rng.integers(1, variants, size=pairs)) % variants
     # what is told by the pictures alone must be the pictures' own physics: enough of it
     variant[2 * pairs :][rng.random(size - 2 * pairs) < 0.35] = 0
@@ -199,7 +187,7 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
         if not own and withheld.sum() > 1:
             withheld[:] = False
         if withheld[:2].any():
-            facts[item] = without_modes(facts[item])
+            facts[item] = without_expected(facts[item])
         if withheld[0]:
             mass[item] = torch.nan
             facts[item][:, [MASS, PARTNER_MASS, ENERGY]] = torch.nan
@@ -234,7 +222,7 @@ def _facts_told(facts: Tensor, named: bool, rng: np.random.Generator) -> Tensor:
         return without_stuff(facts)
     facts = facts.clone()
     silent = torch.from_numpy(rng.random(len(facts)) < NO_FACT)
-    facts[silent] = without_modes(facts[silent])
+    facts[silent] = without_expected(facts[silent])
     for place in STUFF:
         facts[torch.from_numpy(rng.random(len(facts)) < NO_FACT), place] = torch.nan
     return facts

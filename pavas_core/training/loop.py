@@ -42,10 +42,8 @@ AWAY_WEIGHT = 0.35
 """Weight of tokens more than AFTER_TOKENS after the last impact, where the network knows the impacts: room tone is two
 thirds of all tokens and has little to teach."""
 AFTER_TOKENS = 28.0
-RINGING_WEIGHT = 3.0
-"""Weight of tokens in which a band stands a neper over what is heard: they are few."""
-RINGING_HASTE = 3.0
-"""The adapter's part that hears what still sounds learns so many times faster: little of the data rings."""
+BLOW_WEIGHT, BLOW_TOKENS = 2.5, 4.0
+"""Weight of tokens from one before an impact that is told to so many after it: they decide how it is heard."""
 JUDGE_STEPS = 4
 AVERAGE_EVERY = 4
 
@@ -110,7 +108,7 @@ def flow_loss(model: NanoNetwork, given: Batch, t: Tensor, noise: Tensor) -> Ten
     mixed = torch.lerp(noise, clean, t[:, None, None])
     physics = model.adapter.encode(given.physics, clean.shape[1])
     velocity = model.network(mixed, t, conditions_of(model.network, given), model.adapter.residuals(physics))
-    tokens = token_weights(given.physics, clean.shape[1], physics.bands)
+    tokens = token_weights(given.physics, clean.shape[1])
     weight = channel_weights(model.network) * tokens[..., None]
     return ((velocity.float() - (clean - noise)).square() * weight).mean()
 
@@ -124,17 +122,17 @@ def channel_weights(network: FlowTransformer) -> Tensor:
     return weight / weight.mean()
 
 
-def token_weights(physics: PhysicsInputs, length: int, bands: Tensor | None = None) -> Tensor:
-    """(B, L), mean 1: tokens in which an impact sounds weigh more, most where one of ``bands`` (B, L, bands) rings.
+def token_weights(physics: PhysicsInputs, length: int) -> Tensor:
+    """(B, L), mean 1: tokens in which an impact sounds weigh more, most where it begins.
 
     Only by the impacts that the network is told: weights by what it cannot know would teach it wrong odds.
     """
     since = torch.arange(length, device=physics.impact_token.device) + 0.5 - physics.impact_token[..., None]
     told = ~physics.impulse_ns.isnan() & physics.impacts_known[:, None]
-    sounding = ((since > -1.0) & (since < AFTER_TOKENS) & told[..., None]).any(dim=1)
+    since = since.masked_fill(~told[..., None], torch.inf)
+    blow, sounding = (((since > -1.0) & (since < end)).any(dim=1) for end in (BLOW_TOKENS, AFTER_TOKENS))
     weight = torch.where(sounding | ~physics.impacts_known[:, None], 1.0, AWAY_WEIGHT)
-    if bands is not None:
-        weight = weight + (RINGING_WEIGHT - 1.0) * bands.amax(dim=-1).clamp(max=1.0)
+    weight = torch.where(blow, BLOW_WEIGHT, weight)
     return weight / weight.mean()
 
 
@@ -186,9 +184,7 @@ def train(
         _begin_with(model, start_from, device)
     average = copy.deepcopy(model).requires_grad_(False)
     trained = [one for one in model.parameters() if one.requires_grad]
-    optimiser = torch.optim.AdamW(
-        _groups(model), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
-    )
+    optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
     step, best = 0, -math.inf
     state_path = folder / "state.pt"
     if state_path.exists():
@@ -213,7 +209,7 @@ def train(
         )
         t, noise = t.to(device), noise.to(device)
         for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, recipe) * group["haste"]
+            group["lr"] = rate_at(step, recipe)
         with autocast(torch.device(device).type, torch.bfloat16):
             loss = flow_loss(model, given, t, noise)
         optimiser.zero_grad(set_to_none=True)
@@ -246,16 +242,6 @@ def train(
             }
             _save(state, state_path)
     runtime.step("training", recipe.steps, recipe.steps)
-
-
-def _groups(model: NanoNetwork) -> list[dict[str, Any]]:
-    """Parameters to train by how fast they learn."""
-    trained = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [one for name, one in trained if "ringing" in name], "haste": RINGING_HASTE},
-        {"params": [one for name, one in trained if "ringing" not in name], "haste": 1.0},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def _begin_with(model: NanoNetwork, path: Path, device: str) -> None:

@@ -23,7 +23,7 @@ from pavas_core.training.store import fit_codec, held_out_examples, load_shards,
 from pavas_core.video.atomic import replacing
 
 JUDGED_SCENES = 24
-LEVEL_SCENES, LEVEL_SEED = 150, 65_800
+LEVEL_SCENES, LEVEL_SEED = 300, 65_800
 
 
 def train_nano(
