@@ -154,6 +154,22 @@ def test_a_kicked_body_at_rest_has_the_foot_for_partner() -> None:
     assert _scene(tracks, ball, still, masses=(0.4, 4.0)).impacts == ()
 
 
+def test_what_stops_a_heavy_body_is_not_put_down_to_the_light_one_it_meets() -> None:
+    """The light one's own change was not seen: it would have left at 47 m/s."""
+    tracks = _tracks((320, 180), (340, 180))
+    hit = Break(1.0, 0.004, (330.0, 180.0), (3.0, 0.0, 0.0), (0.2, 0.0, 0.0), 0.05, 0.9)
+    still = _velocity("ball-2", free=False)
+    light, heavy = (
+        _scene(tracks, _velocity("ball-1", hit), still, masses=(0.8, kilograms)).impacts[0] for kilograms in (0.05, 5.0)
+    )
+    assert light.partner == heavy.partner == "ball-2"
+    assert light.post_normal_mps == pytest.approx(light.pre_normal_mps)
+    assert light.impulse_ns == pytest.approx(0.8 * 0.05 / 0.85 * 6.0)
+    assert heavy.impulse_ns == pytest.approx(0.8 * 2.8)
+    assert 0 < light.energy_loss_j < 0.5 * 0.05 * 3.0**2
+    assert heavy.energy_loss_j > light.energy_loss_j
+
+
 def test_masses_and_velocities_must_be_there() -> None:
     tracks = _tracks((320, 180))
     objects = ObjectSet((MovingObject("ball-1", "ball"),), 640, 360, 2.0)

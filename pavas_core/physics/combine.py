@@ -86,6 +86,9 @@ def _impact(
         mass = mass * other / (mass + other)
         before = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
         after = max(0.0, float(np.subtract(at.post_mps, mate_after) @ normal))
+        if not _is_seen(mate):
+            # What stopped a heavy body need not have been the light one that it met: nothing bounces better than this.
+            after = min(after, before)
         weights = np.array([1.0 / max(one.sigma_s, 1e-4) ** 2 for one in (at, mate.at)])
         time_s = float((weights @ [at.time_s, mate.at.time_s]) / weights.sum())
         position = tuple(np.add(at.position_px, mate.at.position_px) / 2)
@@ -112,9 +115,14 @@ def _impact(
     )
 
 
+def _is_seen(mate: Event) -> bool:
+    """Whether the other body's own change of velocity was seen."""
+    return mate.at.pre_mps != mate.at.post_mps
+
+
 def _after(mate: Event, at: Break, mass_ratio: float) -> Vector:
     """Velocity of the other body after a contact: measured, or else from the conservation of momentum."""
-    if mate.at.pre_mps != mate.at.post_mps:
+    if _is_seen(mate):
         return mate.at.post_mps
     x, y, z = np.subtract(mate.at.pre_mps, mass_ratio * np.subtract(at.post_mps, at.pre_mps))
     return float(x), float(y), float(z)
