@@ -163,11 +163,10 @@ def test_what_stops_a_heavy_body_is_not_put_down_to_the_light_one_it_meets() -> 
         _scene(tracks, _velocity("ball-1", hit), still, masses=(0.8, kilograms)).impacts[0] for kilograms in (0.05, 5.0)
     )
     assert light.partner == heavy.partner == "ball-2"
-    assert light.post_normal_mps == pytest.approx(light.pre_normal_mps)
-    assert light.impulse_ns == pytest.approx(0.8 * 0.05 / 0.85 * 6.0)
+    assert light.post_normal_mps == pytest.approx(2 * light.pre_normal_mps)
+    assert light.impulse_ns == pytest.approx(0.8 * 0.05 / 0.85 * 9.0)
     assert heavy.impulse_ns == pytest.approx(0.8 * 2.8)
-    assert 0 < light.energy_loss_j < 0.5 * 0.05 * 3.0**2
-    assert heavy.energy_loss_j > light.energy_loss_j
+    assert 0 < light.energy_loss_j < heavy.energy_loss_j
 
 
 def test_masses_and_velocities_must_be_there() -> None:

@@ -27,6 +27,8 @@ _STOPPED = 0.2
 """Of the speed before a contact: with less than this left a body has stopped."""
 _DRIVEN = 0.9
 """Of the approach: bodies that part faster were driven on, for nothing bounces so well."""
+_FASTEST_OFF = 2.0
+"""Of the approach: faster than this, no hand or foot drives off what it meets."""
 _DRIVEN_RESTITUTION = 0.7
 """Of contacts with what drives a body on: hands, feet, rackets."""
 
@@ -87,8 +89,8 @@ def _impact(
         before = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
         after = max(0.0, float(np.subtract(at.post_mps, mate_after) @ normal))
         if not _is_seen(mate):
-            # What stopped a heavy body need not have been the light one that it met: nothing bounces better than this.
-            after = min(after, before)
+            # What stopped a heavy body need not have been the light one that it met.
+            after = min(after, _FASTEST_OFF * before)
         weights = np.array([1.0 / max(one.sigma_s, 1e-4) ** 2 for one in (at, mate.at)])
         time_s = float((weights @ [at.time_s, mate.at.time_s]) / weights.sum())
         position = tuple(np.add(at.position_px, mate.at.position_px) / 2)
