@@ -86,10 +86,9 @@ def test_the_template_equals_its_api_twin_and_runs(request, comfy_web, page, nam
         choose_small_models(page, SMALL_ESTIMATORS)
     job = press_run(comfy_web, page)
     assert job["status"]["status_str"] == "success", job["status"]["messages"][-1]
-    page.run("new Promise(resolve => setTimeout(resolve, 3000))")
-    shown = set(page.run("Object.keys(window.app.nodeOutputs)"))
-    for node_id, outputs in job["outputs"].items():
-        assert node_id in shown
+    page.wait_for(f"{json.dumps([*job['outputs']])}.every(node => node in window.app.nodeOutputs)")
+    page.wait_for("[...document.images].every(one => one.complete)")
+    for outputs in job["outputs"].values():
         for file in (one for kind in MEDIA for one in outputs.get(kind, ())):
             kind, size = served(comfy_web, file)
             assert kind.split("/")[0] in ("video", "audio", "image"), file
