@@ -180,7 +180,8 @@ def load_nano(runtime: Runtime, path: Path = WEIGHTS) -> NanoModel:
             _fill(module, prefix, tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"{path.name} is damaged or of another version ({error}): install the pack again."
+            f"{path.name} is damaged or of another version ({error}): install the pack again, or give a file that "
+            "`train nano` has written with this version."
         ) from error
     return NanoModel(network, adapter, codec, facts)
 

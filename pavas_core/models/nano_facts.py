@@ -19,6 +19,7 @@ from pavas_core.physics.types import CONTACTS
 
 if TYPE_CHECKING:
     from pavas_core.physics.types import Body, Impact, Scene
+    from pavas_core.synthesis.modes import Modes
 
 
 def told_of(scene: Scene) -> Told:
@@ -59,8 +60,8 @@ def impact_facts(scene: Scene) -> Tensor:
 
 def _row(impact: Impact, bodies: dict[str, Body]) -> list[float]:
     body, partner = bodies[impact.object_id], bodies.get(impact.partner or "")
-    # Of what was pushed by something unseen, neither how fast that came nor what it lost is known.
-    pushed = impact.pre_normal_mps <= 0.0
+    pushed = _is_pushed(impact)
+    found = expected(impact, bodies)
     return [
         body.mass.mass_kg,
         partner.mass.mass_kg if partner else math.nan,
@@ -69,23 +70,28 @@ def _row(impact: Impact, bodies: dict[str, Body]) -> list[float]:
         _number(CONTACTS, impact.contact),
         *_stuff(body),
         *(_stuff(partner) if partner else (_number(materials(), impact.surface), math.nan)),
-        *(_expected(impact, bodies) if is_expected(impact, bodies) else (math.nan, math.nan)),
+        *((math.nan, math.nan) if found is None else _expected_numbers(*found)),
     ]
 
 
-def is_expected(impact: Impact, bodies: dict[str, Body]) -> bool:
-    """Whether enough is known of an impact to say what rings: masses, a speed and materials by name."""
-    from pavas_core.synthesis.voices import body_material
+def _is_pushed(impact: Impact) -> bool:
+    """Whether something unseen came: neither how fast that was nor what it lost is known."""
+    return impact.pre_normal_mps <= 0.0
+
+
+def expected(impact: Impact, bodies: dict[str, Body]) -> tuple[Modes, float] | None:
+    """What rings of an impact and the length of its contact in seconds; None where a speed or a material by name is
+    not known."""
+    from pavas_core.synthesis.materials import MATERIALS
+    from pavas_core.synthesis.voices import body_material, expected_ringing
 
     met = (bodies[impact.object_id], bodies.get(impact.partner or ""))
-    return impact.pre_normal_mps > 0.0 and all(body_material(one).key in materials() for one in met if one)
+    if _is_pushed(impact) or not all(body_material(one).key in materials() for one in met if one):
+        return None
+    return expected_ringing(impact, bodies, MATERIALS["unknown"])
 
 
-def _expected(impact: Impact, bodies: dict[str, Body]) -> tuple[float, float]:
-    from pavas_core.synthesis.materials import MATERIALS
-    from pavas_core.synthesis.voices import expected_ringing
-
-    modes, contact_s = expected_ringing(impact, bodies, MATERIALS["unknown"])
+def _expected_numbers(modes: Modes, contact_s: float) -> tuple[float, float]:
     heard = (modes.frequency_hz > _HEARD_HZ[0]) & (modes.frequency_hz < _HEARD_HZ[1])
     power = float((modes.pressure_pa[heard] ** 2).sum()) / 2
     return math.log(contact_s), 10 * math.log10(power + 1e-12)

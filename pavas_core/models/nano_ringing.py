@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from pavas_core.models.nano_codec import CodecConfig, NanoCodec, analysis_window, mel_of_spectrum
-from pavas_core.models.nano_facts import is_expected
+from pavas_core.models.nano_facts import expected
 
 if TYPE_CHECKING:
-    from pavas_core.physics.types import Body, Impact, Scene
+    from pavas_core.physics.types import Scene
+    from pavas_core.synthesis.modes import Modes
 
 STRUCK_NEPERS = math.log(2) / 2
 """A mode is as loud as where it was struck lets it: sqrt(2) cos(u) on average over its logarithm is so much below 1."""
@@ -27,8 +28,8 @@ LIFTS = 4
 """Of a lone line the codec's few components hold a part only; the rest is lifted again, so often."""
 _PITCHES = 4096
 """Steps of the table of steady tones, from 0 to the highest frequency."""
-_WITHIN = 64
-"""Steps in which a tone that begins or fades within a window is added up."""
+_THINNED = 16
+"""A tone that begins or fades within a window is added up over every so many samples."""
 
 
 def ringing(scene: Scene, tokens: int, config: CodecConfig | None = None) -> Tensor | None:
@@ -36,12 +37,12 @@ def ringing(scene: Scene, tokens: int, config: CodecConfig | None = None) -> Ten
     :meth:`NanoCodec.mel` gives them of a sound; None where nothing is known to."""
     config = config or CodecConfig()
     bodies = {body.object.id: body for body in scene.bodies}
-    known = [one for one in scene.impacts if is_expected(one, bodies)]
+    known = [(found[0], one.time_s) for one in scene.impacts if (found := expected(one, bodies)) is not None]
     if not known:
         return None
     power = np.zeros((tokens * config.frames_per_token, config.bands))
-    for impact in known:
-        _add(power, impact, bodies, config)
+    for modes, time_s in known:
+        _add(power, modes, time_s, config)
     log = np.log(np.maximum(power, config.floor**2)) / 2
     return torch.from_numpy(log.astype(np.float32)).view(1, tokens, -1)
 
@@ -55,13 +56,10 @@ def at_least(latent: Tensor, least: Tensor, codec: NanoCodec) -> Tensor:
     return latent
 
 
-def _add(power: np.ndarray, impact: Impact, bodies: dict[str, Body], config: CodecConfig) -> None:
-    """Add the squared mel magnitudes of one impact's modes to ``power`` (frames, bands)."""
+def _add(power: np.ndarray, modes: Modes, time_s: float, config: CodecConfig) -> None:
+    """Add the squared mel magnitudes of modes that ring from ``time_s`` on to ``power`` (frames, bands)."""
     from pavas_core.synthesis.engine import FULL_SCALE_PA
-    from pavas_core.synthesis.materials import MATERIALS
-    from pavas_core.synthesis.voices import expected_ringing
 
-    modes, _ = expected_ringing(impact, bodies, MATERIALS["unknown"])
     amplitude = np.abs(modes.pressure_pa) * math.exp(-STRUCK_NEPERS) / FULL_SCALE_PA
     inside = (modes.frequency_hz < config.sample_rate / 2) & (amplitude * config.n_fft > config.floor)
     frequency, decay, amplitude = modes.frequency_hz[inside], modes.decay_per_s[inside], amplitude[inside]
@@ -69,20 +67,20 @@ def _add(power: np.ndarray, impact: Impact, bodies: dict[str, Body], config: Cod
         return
     lasts_s = float((np.log(amplitude * config.n_fft / config.floor) / decay).max()) + config.n_fft / config.sample_rate
     frame_s = config.hop / config.sample_rate
-    first = max(0, math.ceil((impact.time_s - config.n_fft / 2 / config.sample_rate) / frame_s))
-    last = min(len(power), math.ceil((impact.time_s + lasts_s) / frame_s))
+    first = max(0, math.ceil((time_s - config.n_fft / 2 / config.sample_rate) / frame_s))
+    last = min(len(power), math.ceil((time_s + lasts_s) / frame_s))
     if last <= first:
         return
-    since = np.arange(first, last) * frame_s - impact.time_s
+    since = np.arange(first, last) * frame_s - time_s
     pitch = np.minimum(frequency * (2 * _PITCHES / config.sample_rate), _PITCHES - 1).astype(int)
     power[first:last] += (_heard(since, decay, config) * amplitude) ** 2 @ _tones(config)[pitch] ** 2
 
 
 def _heard(since_s: np.ndarray, decay_per_s: np.ndarray, config: CodecConfig) -> np.ndarray:
     """Share [frames, modes] of tones that begin at 0 and fade, in windows around ``since_s``, of steady tones."""
-    places = (np.arange(_WITHIN) + 0.5) / _WITHIN - 0.5
-    window = np.cos(math.pi * places) ** 2
-    offsets_s = places * (config.n_fft / config.sample_rate)
+    every = np.arange(_THINNED // 2, config.n_fft, _THINNED)
+    window = analysis_window(config).double().numpy()[every]
+    offsets_s = (every - config.n_fft / 2) / config.sample_rate
     whole = window @ np.exp(-np.outer(offsets_s, decay_per_s)) / window.sum()
     share = whole * np.exp(-np.outer(np.maximum(since_s, 0.0), decay_per_s))
     for index in np.flatnonzero(since_s < offsets_s[-1]):  # where the tone begins within the window

@@ -298,8 +298,10 @@ def _made(
     assert velocity.metres_per_px is not None
     before, after = (_side(peak.time_s, sign, points, track, tracks) for sign in (-1, 1))
     if not velocity.free:
-        before = after * _LEVEL if before is None and after is not None else before
-        after = before * _LEVEL if after is None and before is not None else after
+        if before is None and after is not None:
+            before = after * _LEVEL
+        elif after is None and before is not None:
+            after = before * _LEVEL
     if before is None or after is None:
         return None
     factor = velocity.metres_per_px / time_scale
