@@ -24,6 +24,7 @@ class FlowField:
         self._gray: np.ndarray | None = None
         self.field: np.ndarray | None = None
         """float32 [H/2, W/2, 2], in half-size pixels, from the previous frame; None before two frames."""
+        self._planes: tuple[np.ndarray, ...] = ()
         self.repeated = False
         """The frame is the previous one again."""
 
@@ -36,12 +37,13 @@ class FlowField:
         self.field = (
             None if self._gray is None else self._solver.calc(self._gray, gray, np.zeros((*gray.shape, 2), np.float32))
         )
+        self._planes = () if self.field is None else tuple(map(np.asarray, cv2.split(self.field)))
         self.repeated = self._gray is not None and float(cv2.absdiff(self._gray, gray).mean()) < _SAME
         self._gray = gray
 
     def restart(self) -> None:
         """Forget the previous frame (the canvas changes)."""
-        self._gray, self.field, self.repeated = None, None, False
+        self._gray, self.field, self._planes, self.repeated = None, None, (), False
 
     def inside(self, x0: int, y0: int, mask: np.ndarray) -> tuple[float, float] | None:
         """Motion in analysis pixels per frame of the region ``mask`` [h, w] whose crop starts at x0, y0.
@@ -53,18 +55,20 @@ class FlowField:
             return None
         rows = slice((y0 + 1) // 2, (y0 + mask.shape[0] + 1) // 2)
         cols = slice((x0 + 1) // 2, (x0 + mask.shape[1] + 1) // 2)
-        field = self.field[rows, cols]
         small = mask[(y0 + 1) // 2 * 2 - y0 :: 2, (x0 + 1) // 2 * 2 - x0 :: 2]
-        h, w = min(field.shape[0], small.shape[0]), min(field.shape[1], small.shape[1])
-        x, y = field[:h, :w][small[:h, :w]].T
-        if len(x) < _MIN_PIXELS:
+        planes = [plane[rows, cols] for plane in self._planes]
+        h, w = min(planes[0].shape[0], small.shape[0]), min(planes[0].shape[1], small.shape[1])
+        # Plane by plane and by index: several times as fast as pairs by a mask.
+        pixels = np.flatnonzero(small[:h, :w])
+        if len(pixels) < _MIN_PIXELS:
             return None
+        x, y = (plane[:h, :w].ravel().take(pixels) for plane in planes)
         speed = x * x + y * y
         rank = int(0.9 * (len(speed) - 1))
         top = float(np.partition(speed, rank)[rank])
         if top > 0.09:
-            fast = speed >= _FAST_SHARE**2 * top
-            x, y = x[fast], y[fast]
+            fast = np.flatnonzero(speed >= _FAST_SHARE**2 * top)
+            x, y = x.take(fast), y.take(fast)
         middle = len(x) // 2
         return 2.0 * float(np.partition(x, middle)[middle]), 2.0 * float(np.partition(y, middle)[middle])
 

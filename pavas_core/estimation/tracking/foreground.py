@@ -453,7 +453,7 @@ def _describe(
         shade = shade.repeat(thin, axis=0)[:h].repeat(thin, axis=1)[:, :w]
     # A line as thin as a string is no shadow, nor is the dark edge of a thing.
     shade &= region
-    if shade.any() and _hidden(image, still, x, y, shade) > _HIDES:
+    if cv2.countNonZero(shade.view(np.uint8)) and _hidden(image, still, x, y, shade) > _HIDES:
         shade[:] = False
     shadow = float(np.count_nonzero(shade) / area)
     if 0.0 < shadow < 0.85 and area > 30 and not _is_disc(region):
@@ -462,10 +462,9 @@ def _describe(
         if count > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 0.2 * area:
             body = cv2.morphologyEx(core, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
             region = region & (body > 0)
-            rows, cols = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-            region = region[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-            x, y = x + int(cols[0]), y + int(rows[0])
-            h, w = region.shape
+            left, top, w, h = cv2.boundingRect(region.view(np.uint8))
+            region = region[top : top + h, left : left + w]
+            x, y = x + left, y + top
             crop = image[y : y + h, x : x + w]
             shadow = 0.0
     lit = _is_lit(image, still, x, y, region)

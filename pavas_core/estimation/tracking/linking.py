@@ -252,7 +252,7 @@ class Linker:
             count == 1, np.minimum(ahead, back) / (gap * reach), np.minimum(ahead / gate, 0.35 + back / turn)
         )
         shape = 0.4 * np.abs(np.log(areas[None] / size))
-        tint = np.abs(colours[None] - colour[:, None]).mean(axis=2) / 110.0
+        tint = sum(np.abs(there - here[:, None]) for there, here in zip(colours.T, colour.T, strict=True)) / 3 / 110.0
         cost = near + shape + tint
         cost[(near > 1.35) | (cost > _MAX_COST)] = 50.0
         # Between equals the older trail wins.
@@ -450,15 +450,15 @@ def _search(
     x1, y1 = min(image.shape[1], int(high[0])), min(image.shape[0], int(high[1]))
     if x1 - x0 < w + 2 or y1 - y0 < h + 2:
         return None
-    area = image[y0:y1, x0:x1]
-    if not covered[y0:y1, x0:x1].any():
+    area, changed = image[y0:y1, x0:x1], covered[y0:y1, x0:x1]
+    changes = cv2.countNonZero(changed)
+    if not changes:
         return None
     score = cv2.matchTemplate(area.astype(np.float32), template.sought, cv2.TM_SQDIFF, mask=template.weight)
     pixels = int(np.count_nonzero(template.mask))
     score = np.sqrt(np.maximum(score, 0.0) / (3.0 * pixels))
-    if not covered[y0:y1, x0:x1].all():
-        changed = covered[y0:y1, x0:x1].astype(np.float32)
-        share = cv2.matchTemplate(changed, template.inside, cv2.TM_CCORR) / pixels
+    if changes < changed.size:
+        share = cv2.matchTemplate(changed.astype(np.float32), template.inside, cv2.TM_CCORR) / pixels
         score[share < 0.5] = 1e3
     _, _, (col, row), _ = cv2.minMaxLoc(score)
     if score[row, col] > _TEMPLATE_ERROR:
