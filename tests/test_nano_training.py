@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pavas_core.errors import WeightsError
+from pavas_core.models.nano import tempered
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import ABLATIONS, ablated_config, adapter_config
 from pavas_core.models.nano_facts import fact_columns, without_stuff
@@ -26,11 +27,15 @@ from pavas_core.training.loop import (
     AVERAGE_EVERY,
     AWAY_WEIGHT,
     BLOW_WEIGHT,
+    BY_EAR,
+    BY_EAR_MEAN,
     NanoNetwork,
     Recipe,
+    batch_loss,
+    channel_weights,
     clip_levels_db,
     clip_octaves,
-    flow_loss,
+    heard_loss,
     token_weights,
     train,
 )
@@ -287,17 +292,23 @@ def test_a_share_of_scenes_is_seen_through_the_shipped_tracker(examples: list[di
         assert mass == pytest.approx(kilograms[name], rel=1e-4) if name in kilograms else np.isnan(mass)
 
 
-def test_one_step_moves_the_mixers_last_layer(data: Examples) -> None:
+def _loss(model: NanoNetwork, codec: NanoCodec, given, by_ear: bool = False, stage: int = 0) -> torch.Tensor:
+    count = len(given.latent)
+    noise = torch.randn(given.latent.shape, generator=torch.Generator().manual_seed(0))
+    return batch_loss(model, codec, given, torch.full((count,), 0.4), noise, torch.tensor([by_ear] * count), stage)
+
+
+def test_one_step_moves_the_mixers_last_layer(data: Examples, codec: NanoCodec) -> None:
     torch.manual_seed(0)
     model = NanoNetwork()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     given = whole(data, np.array([0, 1]), np.array([0, 0]))
     for _ in range(2):  # the first opens the closed output layer, behind which no gradient reaches the mixers
-        loss = flow_loss(model, given, torch.tensor([0.4, 0.6]), torch.randn(given.latent.shape))
+        loss = _loss(model, codec, given)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    loss = flow_loss(model, given, torch.tensor([0.4, 0.6]), torch.randn(given.latent.shape))
+    loss = _loss(model, codec, given)
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
@@ -332,14 +343,49 @@ def test_a_killed_job_goes_on_as_if_it_had_not_been(data, codec, tmp_path, monke
     assert [note["step"] for note in notes] == [2, 4]
 
 
+def test_wrong_levels_and_brightness_are_heard(data: Examples, codec: NanoCodec) -> None:
+    latent, tokens = data.latent[:2, 0].float(), torch.ones(2, data.latent.shape[2])
+    frames = codec.config.frames_per_token
+
+    def error(shift: torch.Tensor) -> torch.Tensor:
+        # the codec's few components carry a shift of all bands only in part, and no two parts alike
+        return heard_loss(codec, latent + shift @ codec.basis.T, latent, tokens)
+
+    louder = torch.ones(codec.config.bands * frames) * float(np.log(10) / 20)
+    brighter = torch.linspace(-0.3, 0.3, codec.config.bands).repeat(frames)
+    assert torch.equal(error(0 * louder), torch.zeros(2))
+    assert (error(6 * louder) > error(3 * louder)).all()
+    assert (error(3 * louder) > 0).all()
+    assert (error(-6 * louder) > 0).all()
+    assert (error(brighter) > 0).all()
+
+
+def test_what_the_sampler_heads_for_is_judged_by_ear(data: Examples, codec: NanoCodec) -> None:
+    torch.manual_seed(0)
+    model = NanoNetwork()
+    given = whole(data, np.array([0, 1]), np.array([0, 0]))
+    noise = torch.randn(given.latent.shape, generator=torch.Generator().manual_seed(0))
+    # an untrained network goes nowhere: it ends where the sampler begins, at any of its steps
+    start = tempered(noise, codec)
+    weight = token_weights(given.physics, start.shape[1])
+    off = (start - model.network.normalize(given.latent)).square() * channel_weights(model.network) * weight[..., None]
+    heard = heard_loss(codec, model.network.unnormalize(start), given.latent, weight)
+    wanted = BY_EAR * (heard.mean() + BY_EAR_MEAN * off.mean())
+    for stage in (0, 3):
+        torch.testing.assert_close(_loss(model, codec, given, by_ear=True, stage=stage), wanted, rtol=1e-4, atol=1e-4)
+    unknown = replace(given, physics=replace(given.physics, impacts_known=torch.zeros(2, dtype=torch.bool)))
+    assert _loss(model, codec, unknown, by_ear=True) < 0.9 * wanted
+    assert not torch.isclose(_loss(model, codec, given), wanted, rtol=1e-3)
+
+
 @pytest.mark.parametrize("injection", ["delta", "sum"])
 @pytest.mark.parametrize("row", list(ABLATIONS))
-def test_rows_of_table_three_hear_what_they_say(data: Examples, row: str, injection: str) -> None:
+def test_rows_of_table_three_hear_what_they_say(data: Examples, codec: NanoCodec, row: str, injection: str) -> None:
     torch.manual_seed(0)
     model = NanoNetwork(ablated_config(row, injection))
     given = whole(data, np.array([0]), np.array([0]))
     spoken = _residuals(model, given.physics)
-    assert torch.isfinite(flow_loss(model, given, torch.tensor([0.5]), torch.zeros(given.latent.shape)))
+    assert torch.isfinite(_loss(model, codec, given))
     hears = {
         "mass": replace(given.physics, mass_kg=given.physics.mass_kg * 5),
         "speed": replace(given.physics, speed_mps=given.physics.speed_mps * 5),

@@ -65,10 +65,7 @@ class NanoModel(SoundModel):
 
     def tempered(self, noise: Tensor) -> Tensor:
         """The noise with less chance, least in the channels that carry loudness."""
-        scale, lift = noise.new_full(noise.shape[-1:], CHANCE), noise.new_zeros(noise.shape[-1])
-        scale[:LOUDNESS_CHANNELS] = LOUDNESS_CHANCE
-        lift[0] = LOUDNESS_LIFT * self.codec.basis[0].sum().sign()
-        return noise * scale + lift
+        return tempered(noise, self.codec)
 
     def encode_video(self, clip: Clip, tracks: TrackSet | None, *, runtime: Runtime) -> Features:
         """Tracked motion, coarse pictures and the look of every object. Without ``tracks`` they are found first."""
@@ -112,6 +109,14 @@ class NanoModel(SoundModel):
         """Waveforms float (B, samples) on the CPU from unnormalised latents (B, L, C)."""
         with torch.inference_mode(), runtime.resident(self.codec):
             return self.codec.decode(latent.to(runtime.device), runtime=runtime).cpu()
+
+
+def tempered(noise: Tensor, codec: NanoCodec) -> Tensor:
+    """Noise (..., C) with less chance, least in the channels that carry loudness; the first is raised."""
+    scale, lift = noise.new_full(noise.shape[-1:], CHANCE), noise.new_zeros(noise.shape[-1])
+    scale[:LOUDNESS_CHANNELS] = LOUDNESS_CHANCE
+    lift[0] = LOUDNESS_LIFT * codec.basis[0].sum().sign()
+    return noise * scale + lift
 
 
 def features_of(sight: Sight, tracks: TrackSet, duration_s: float, cuts_s: tuple[float, ...] = ()) -> Features:

@@ -1,4 +1,8 @@
-"""The training loop: transformer and adapter jointly from the first step, by flow matching.
+"""The training loop: transformer and adapter jointly from the first step, by flow matching and by ear.
+
+Flow matching weighs all bands alike and teaches states between noise and truth; the sampler, from tempered noise in few
+steps, passes through others, and what it makes is heard by its loud bands. So a share of every batch is taken to one of
+the sampler's own steps, and what that step heads for is compared as it is heard.
 
 Flow matching: Lipman et al., ICLR 2023; logit-normal times: Esser et al., ICML 2024. Every step draws from generators
 seeded by its number alone, so a resumed job goes on as if it had never stopped.
@@ -23,6 +27,7 @@ import torch.distributed as dist
 from torch import Tensor, autocast, nn
 
 from pavas_core.errors import WeightsError
+from pavas_core.models.nano import STEPS, tempered
 from pavas_core.models.nano_codec import NanoCodec
 from pavas_core.models.nano_config import adapter_config, network_config
 from pavas_core.models.network import Conditions, FlowTransformer
@@ -44,7 +49,12 @@ thirds of all tokens and has little to teach."""
 AFTER_TOKENS = 28.0
 BLOW_WEIGHT, BLOW_TOKENS = 2.5, 4.0
 """Weight of tokens from one before an impact that is told to so many after it: they decide how it is heard."""
-JUDGE_STEPS = 4
+BY_EAR = 0.7
+"""Weight of the loss by ear where that of the flow weighs 1."""
+BY_EAR_MEAN = 0.5
+"""Within the loss by ear, weight of the squared error of the latent itself."""
+TOKEN_DB, CLIP_DB, OCTAVES = 6.0, 4.0, 0.5
+"""Errors of a token's and of a clip's level, and of the brightness of either, from which on the loss is linear."""
 AVERAGE_EVERY = 4
 
 
@@ -102,15 +112,52 @@ def conditions_of(network: FlowTransformer, given: Batch) -> Conditions:
     return network.prepare(clip, sync, given.text, given.latent.shape[1])
 
 
-def flow_loss(model: NanoNetwork, given: Batch, t: Tensor, noise: Tensor) -> Tensor:
-    """Weighted mean squared error of the flow velocity at times ``t`` (B,)."""
-    clean = model.network.normalize(given.latent)
-    mixed = torch.lerp(noise, clean, t[:, None, None])
-    physics = model.adapter.encode(given.physics, clean.shape[1])
-    velocity = model.network(mixed, t, conditions_of(model.network, given), model.adapter.residuals(physics))
+def batch_loss(
+    model: NanoNetwork, codec: NanoCodec, given: Batch, t: Tensor, noise: Tensor, by_ear: Tensor, stage: int
+) -> Tensor:
+    """Mean over items: of the flow's squared error at times ``t`` (B,), or, where ``by_ear`` (bool (B,)), of
+    :func:`heard_loss` at the sampler's step ``stage``."""
+    network = model.network
+    clean = network.normalize(given.latent)
+    state = torch.lerp(noise, clean, t[:, None, None])
+    with autocast(state.device.type, torch.bfloat16):
+        if by_ear.any():
+            theirs = _mapped(given, lambda value: value[by_ear])
+            with torch.no_grad():
+                state[by_ear] = _sampled(model, theirs, tempered(noise[by_ear], codec), stage)
+            t = torch.where(by_ear, stage / STEPS, t)
+        physics = model.adapter.encode(given.physics, clean.shape[1])
+        velocity = network(state, t, conditions_of(network, given), model.adapter.residuals(physics)).float()
     tokens = token_weights(given.physics, clean.shape[1])
-    weight = channel_weights(model.network) * tokens[..., None]
-    return ((velocity.float() - (clean - noise)).square() * weight).mean()
+    weight = channel_weights(network) * tokens[..., None]
+    flow = ((velocity - (clean - noise)).square() * weight).mean(dim=(1, 2))
+    made = state + (1 - t[:, None, None]) * velocity
+    mean = ((made - clean).square() * weight).mean(dim=(1, 2))
+    # what nobody tells the network it cannot be wrong about
+    known = given.physics.impacts_known
+    heard = heard_loss(codec, network.unnormalize(made), given.latent, tokens) * known + BY_EAR_MEAN * mean
+    return torch.where(by_ear, BY_EAR * heard, flow).mean()
+
+
+def heard_loss(codec: NanoCodec, made: Tensor, true: Tensor, tokens: Tensor) -> Tensor:
+    """Errors (B,) of latents (B, L, C) in level and brightness, of every token by its weight ``tokens`` (B, L) and of
+    the clip; squares that go on linearly (Huber, 1964)."""
+    errors = [one - other for one, other in zip(_heard(codec, made), _heard(codec, true), strict=True)]
+    scales = (TOKEN_DB, OCTAVES, CLIP_DB, OCTAVES)
+    parts = [
+        nn.functional.huber_loss(error / scale, torch.zeros_like(error), reduction="none")
+        for error, scale in zip(errors, scales, strict=True)
+    ]
+    return (parts[0] * tokens).mean(dim=1) + (parts[1] * tokens).mean(dim=1) + parts[2] + parts[3]
+
+
+def _heard(codec: NanoCodec, latent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Level in dB and brightness in octaves of every token (B, L), and of the clip (B,)."""
+    bands = _power(codec, latent.float()).unflatten(2, (codec.config.frames_per_token, -1)).sum(dim=2)
+    whole, octaves = bands.mean(dim=1), codec.band_octaves().to(bands)
+    levels = [10 * one.sum(dim=-1).clamp(min=1e-14).log10() for one in (bands, whole)]
+    brightness = [(one * octaves).sum(dim=-1) / one.sum(dim=-1).clamp(min=1e-14) for one in (bands, whole)]
+    return levels[0], brightness[0], levels[1], brightness[1]
 
 
 def channel_weights(network: FlowTransformer) -> Tensor:
@@ -202,16 +249,15 @@ def train(
         given = batch(data, *draw(data, recipe.batch, rng), rng)
         t = torch.randn(recipe.batch, generator=noise_rng).sigmoid()
         noise = torch.randn(given.latent.shape, generator=noise_rng)
+        by_ear, stage = torch.arange(recipe.batch) % 4 < 2, int(rng.integers(STEPS))
         # every process draws the whole batch and takes its share, so that their number changes nothing
-        given, t, noise = (
+        given, t, noise, by_ear = (
             _on(_share(given, rank, processes), device),
-            *(_share_of(x, rank, processes) for x in (t, noise)),
+            *(_share_of(x, rank, processes).to(device) for x in (t, noise, by_ear)),
         )
-        t, noise = t.to(device), noise.to(device)
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, recipe)
-        with autocast(torch.device(device).type, torch.bfloat16):
-            loss = flow_loss(model, given, t, noise)
+        loss = batch_loss(model, codec, given, t, noise, by_ear, stage)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if processes > 1:
@@ -275,7 +321,8 @@ def judge(model: NanoNetwork, data: Examples, codec: NanoCodec, device: str) -> 
     for start_at in range(0, len(scene), 48):
         part = slice(start_at, start_at + 48)
         given = _on(whole(data, scene[part], variant[part]), device)
-        latent = sample(model, given, seeded_noise(start_at, given.latent.shape), JUDGE_STEPS)
+        noise = tempered(seeded_noise(start_at, given.latent.shape).to(given.latent), codec)
+        latent = sample(model, given, noise)
         made.append(clip_levels_db(codec, latent))
         true.append(clip_levels_db(codec, given.latent))
         bright.append(clip_octaves(codec, latent))
@@ -299,15 +346,21 @@ def judge(model: NanoNetwork, data: Examples, codec: NanoCodec, device: str) -> 
     }
 
 
-def sample(model: NanoNetwork, given: Batch, noise: Tensor, steps: int) -> Tensor:
-    """Latents of a batch from ``noise`` (B, L, C) by Euler steps without guidance."""
-    physics = model.adapter.encode(given.physics, given.latent.shape[1])
+def sample(model: NanoNetwork, given: Batch, noise: Tensor, steps: int = STEPS) -> Tensor:
+    """Latents of a batch from ``noise`` (B, L, C), as the sampler makes them without guidance."""
+    return model.network.unnormalize(_sampled(model, given, noise.to(given.latent), steps, steps))
+
+
+def _sampled(model: NanoNetwork, given: Batch, state: Tensor, until: int, steps: int = STEPS) -> Tensor:
+    """The normalised state (B, L, C) after ``until`` of the sampler's Euler ``steps``."""
+    if until == 0:
+        return state
+    physics = model.adapter.encode(given.physics, state.shape[1])
     conditions, residuals = conditions_of(model.network, given), model.adapter.residuals(physics)
-    latent = noise.to(given.latent)
-    for step in range(steps):
-        t = torch.full((len(latent),), step / steps, device=latent.device)
-        latent = latent + model.network(latent, t, conditions, residuals) / steps
-    return model.network.unnormalize(latent)
+    for step in range(until):
+        t = torch.full((len(state),), step / steps, device=state.device)
+        state = state + model.network(state, t, conditions, residuals).to(state) / steps
+    return state
 
 
 def _within(figures: np.ndarray, variants: int) -> np.ndarray:
