@@ -122,12 +122,18 @@ def _filters(config: CodecConfig) -> Tensor:
     return mel_filters(MelConfig(config.sample_rate, config.n_fft, config.hop, config.bands, top, False))
 
 
+@lru_cache(maxsize=2)
+def _inverse_filters(config: CodecConfig) -> Tensor:
+    return torch.linalg.pinv(_filters(config))
+
+
 def _unmixed(mel: Tensor, config: CodecConfig) -> Tensor:
     """Non-negative spectrum (B, bins, F) whose mel bands are ``mel`` (B, bands, F)."""
     filters = _filters(config).to(mel)
-    spectrum = (torch.linalg.pinv(filters) @ mel).clamp(min=1e-9)
+    spectrum = (_inverse_filters(config).to(mel) @ mel).clamp(min=1e-9)
+    spread = filters.T @ mel
     for _ in range(UNMIX_STEPS):
-        spectrum = spectrum * ((filters.T @ mel) / (filters.T @ (filters @ spectrum)).clamp(min=1e-12))
+        spectrum = spectrum * (spread / (filters.T @ (filters @ spectrum)).clamp(min=1e-12))
     return spectrum
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -54,13 +55,19 @@ class CameraMotion:
             # tremor of a hand: band-limited noise, a fresh draw at every thirtieth of a second
             step = time_s * 30.0
             index, part = int(step), step - int(step)
-            now = np.random.default_rng([self.seed, index]).normal(0.0, self.jitter, 2)
-            then = np.random.default_rng([self.seed, index + 1]).normal(0.0, self.jitter, 2)
-            dx += float(now[0] + part * (then[0] - now[0]))
-            dy += float(now[1] + part * (then[1] - now[1]))
+            now, then = (_tremor(self.seed, at, self.jitter) for at in (index, index + 1))
+            dx += now[0] + part * (then[0] - now[0])
+            dy += now[1] + part * (then[1] - now[1])
         u = min(1.0, max(0.0, (time_s - self.pan_from_s) / self.pan_for_s))
         ease = u * u * (3 - 2 * u)
         return dx - self.pan_x * ease, dy - self.pan_y * ease, roll, 1.0 + (self.zoom - 1.0) * ease
+
+
+@lru_cache(maxsize=1024)
+def _tremor(seed: int, index: int, jitter: float) -> tuple[float, float]:
+    """The draw of one thirtieth of a second, which several moments ask for."""
+    x, y = np.random.default_rng([seed, index]).normal(0.0, jitter, 2).tolist()
+    return x, y
 
 
 def draw_camera(rng: np.random.Generator, duration_s: float, must_pan: bool) -> CameraMotion:
