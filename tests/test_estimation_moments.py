@@ -193,6 +193,17 @@ def test_what_the_scorer_is_sure_of_takes_the_place_of_a_late_break_of_an_arm(mo
         assert times == pytest.approx([expected, apart.time_s])
 
 
+def test_an_arm_strikes_once_at_a_time() -> None:
+    blow = float(BLOWS_S[1])
+    early = Break(blow - 0.06, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.6)
+    late = replace(early, time_s=blow + 0.06)
+    half_sure = replace(early, time_s=blow - 0.065, confidence=0.4)
+    found = judged(tool(), half_sure, early, late, replace(early, time_s=float(BLOWS_S[3])))
+    near = [b.time_s for b in found if abs(b.time_s - blow) < 0.1]
+    assert near in ([early.time_s], [late.time_s])
+    assert any(abs(b.time_s - BLOWS_S[3]) < 0.01 for b in found)
+
+
 def test_rigid_things_that_nothing_drives_are_not_weighed() -> None:
     track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
     assert judged(track, reliable=True, rigid=True) == judged(replace(track, stops=None), reliable=True)

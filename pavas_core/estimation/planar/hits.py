@@ -44,7 +44,8 @@ _WORTH_A_BREAK = 0.3
 _NEAR_S = 0.07
 _NEAR_FRAMES = 0.8
 _CROWDED_S = 0.2
-"""A tool that has struck rings, rebounds or is lifted; nothing but a break of its own says that it strikes again."""
+"""A tool that has struck rings, rebounds or is lifted; nothing but a break of its own says that it strikes again, and
+of an arm, which must be drawn back first, not even that."""
 _DOUBTED = 0.5
 """Likelihood of a moment below which whatever else says that it is a blow is not believed."""
 _SPEAKS_FOR = 0.6
@@ -84,12 +85,13 @@ def judged(
     for track, velocity, own, path, trusted, moments in zip(
         tracks.tracks, velocities, peaks, points, reliable, found, strict=True
     ):
-        if not trusted and _reaches_out(track):
+        arm = not trusted and _reaches_out(track)
+        if arm:
             breaks = _surely_heard(velocity, own, path, track, tracks, time_scale)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
-            breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale)
+            breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale, arm)
         if not (trusted and velocity.free):
             breaks = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
@@ -218,16 +220,27 @@ def _told_anew(
 
 
 def _weighed(
-    breaks: Sequence[Break], moments: Moments, velocity: Velocity, track: Track, tracks: TrackSet, time_scale: float
+    breaks: Sequence[Break],
+    moments: Moments,
+    velocity: Velocity,
+    track: Track,
+    tracks: TrackSet,
+    time_scale: float,
+    arm: bool,
 ) -> list[Break]:
-    """The breaks that all the measures of a moment do not speak against, and those that they speak for."""
+    """The breaks that all the measures of a moment do not speak against, and those that they speak for.
+
+    An ``arm`` is taken to strike once at a time.
+    """
     likely = likelihood(moments.measures)
     near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
-    out = []
+    believed = []
     for one in breaks:
         near = np.abs(moments.times_s - one.time_s) < near_s
-        if likely[near].max(initial=0.0) >= _DOUBTED:
-            out.append(one)
+        highest = float(likely[near].max(initial=0.0))
+        if highest >= _DOUBTED:
+            believed.append((highest, one))
+    out = _likeliest(believed) if arm else [one for _, one in believed]
     likely = np.where(seen_to_stop(moments.measures), likely, 0.0)
     for i in np.argsort(-likely, kind="stable"):
         if likely[i] < _SPEAKS_FOR:
@@ -238,6 +251,15 @@ def _weighed(
         out = [b for b in out if b not in close]
         out.append(_at_moment(moments, int(i), float(likely[i]), velocity, track, tracks, time_scale))
     return out
+
+
+def _likeliest(believed: Sequence[tuple[float, Break]]) -> list[Break]:
+    """Of the breaks that crowd together the likeliest, and before all others those that are contacts by themselves."""
+    kept: list[Break] = []
+    for _, one in sorted(believed, key=lambda b: (b[1].confidence < _COUNTS, -b[0])):
+        if all(abs(one.time_s - other.time_s) >= _CROWDED_S for other in kept):
+            kept.append(one)
+    return kept
 
 
 def _at_moment(
