@@ -204,6 +204,19 @@ def test_an_arm_strikes_once_at_a_time() -> None:
     assert any(abs(b.time_s - BLOWS_S[3]) < 0.01 for b in found)
 
 
+@pytest.mark.parametrize(
+    ("stopping", "likely", "believed"), [(True, 0.55, True), (False, 0.55, False), (False, 0.8, True)]
+)
+def test_an_arm_that_is_not_seen_to_stop_must_be_likelier_to_strike(
+    monkeypatch: pytest.MonkeyPatch, stopping: bool, likely: float, believed: bool
+) -> None:
+    monkeypatch.setattr(hits, "likelihood", lambda measures: np.full(len(measures), likely))
+    fit = Break(float(BLOWS_S[1]), 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9)
+    track = tool()
+    found = judged(track if stopping else replace(track, stops=0.3 * stops_of(abrupt=True)), fit)
+    assert (fit in found) == believed
+
+
 def test_rigid_things_that_nothing_drives_are_not_weighed() -> None:
     track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
     assert judged(track, reliable=True, rigid=True) == judged(replace(track, stops=None), reliable=True)

@@ -48,6 +48,8 @@ _CROWDED_S = 0.2
 of an arm, which must be drawn back first, not even that."""
 _DOUBTED = 0.5
 """Likelihood of a moment below which whatever else says that it is a blow is not believed."""
+_UNSTOPPED = 0.75
+"""The same of an arm or a body of which nothing is seen to stop: gestures, paws and heads turn back as abruptly."""
 _SPEAKS_FOR = 0.6
 """Likelihood from which on a moment at which something is seen to stop is a blow, whatever else says."""
 _COUNTS = 0.5
@@ -230,18 +232,18 @@ def _weighed(
 ) -> list[Break]:
     """The breaks that all the measures of a moment do not speak against, and those that they speak for.
 
-    An ``arm`` is taken to strike once at a time.
+    An ``arm`` is taken to strike where it is seen to stop or is all the likelier to, and once at a time.
     """
-    likely = likelihood(moments.measures)
+    likely, stops = likelihood(moments.measures), seen_to_stop(moments.measures)
     near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
     believed = []
     for one in breaks:
         near = np.abs(moments.times_s - one.time_s) < near_s
         highest = float(likely[near].max(initial=0.0))
-        if highest >= _DOUBTED:
+        if highest >= (_UNSTOPPED if arm and not stops[near].any() else _DOUBTED):
             believed.append((highest, one))
     out = _likeliest(believed) if arm else [one for _, one in believed]
-    likely = np.where(seen_to_stop(moments.measures), likely, 0.0)
+    likely = np.where(stops, likely, 0.0)
     for i in np.argsort(-likely, kind="stable"):
         if likely[i] < _SPEAKS_FOR:
             break
