@@ -173,6 +173,14 @@ def test_likely_moments_become_breaks_with_the_speeds_of_the_flow() -> None:
         assert one.confidence >= 0.6
 
 
+@pytest.mark.parametrize(("likely", "struck"), [(0.45, 0), (0.55, len(BLOWS_S))])
+def test_what_is_seen_to_stop_strikes_where_that_is_likelier_than_not(
+    monkeypatch: pytest.MonkeyPatch, likely: float, struck: int
+) -> None:
+    monkeypatch.setattr(hits, "likelihood", lambda measures: np.full(len(measures), likely))
+    assert len(judged(tool())) == struck
+
+
 def test_unlikely_breaks_of_the_fits_are_dropped_and_likely_ones_kept_as_they_are() -> None:
     fit = Break(1.3, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9)
     assert judged(tool(abrupt=False), fit) == []

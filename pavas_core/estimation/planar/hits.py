@@ -46,12 +46,11 @@ _NEAR_FRAMES = 0.8
 _CROWDED_S = 0.2
 """A tool that has struck rings, rebounds or is lifted; nothing but a break of its own says that it strikes again, and
 of an arm, which must be drawn back first, not even that."""
-_DOUBTED = 0.5
-"""Likelihood of a moment below which whatever else says that it is a blow is not believed."""
+_LIKELY = 0.5
+"""Likelihood of a moment below which whatever else says that it is a blow is not believed, and from which on one at
+which something is seen to stop is a blow, whatever else says."""
 _UNSTOPPED = 0.75
-"""The same of an arm or a body of which nothing is seen to stop: gestures, paws and heads turn back as abruptly."""
-_SPEAKS_FOR = 0.6
-"""Likelihood from which on a moment at which something is seen to stop is a blow, whatever else says."""
+"""The same bound for an arm or a body of which nothing is seen to stop: hands, paws and heads turn back as abruptly."""
 _COUNTS = 0.5
 """Confidence of a break that is a contact by itself."""
 _MOMENT_SIGMA_FRAMES = 0.4
@@ -240,12 +239,12 @@ def _weighed(
     for one in breaks:
         near = np.abs(moments.times_s - one.time_s) < near_s
         highest = float(likely[near].max(initial=0.0))
-        if highest >= (_UNSTOPPED if arm and not stops[near].any() else _DOUBTED):
+        if highest >= (_UNSTOPPED if arm and not stops[near].any() else _LIKELY):
             believed.append((highest, one))
     out = _likeliest(believed) if arm else [one for _, one in believed]
     likely = np.where(stops, likely, 0.0)
     for i in np.argsort(-likely, kind="stable"):
-        if likely[i] < _SPEAKS_FOR:
+        if likely[i] < _LIKELY:
             break
         close = [b for b in out if abs(b.time_s - moments.times_s[i]) < _CROWDED_S]
         if any(b.confidence >= _COUNTS for b in close):
