@@ -212,6 +212,20 @@ def test_an_arm_strikes_once_at_a_time() -> None:
     assert any(abs(b.time_s - BLOWS_S[3]) < 0.01 for b in found)
 
 
+@pytest.mark.parametrize(("reliable", "strikes"), [(False, 1), (True, 2)])
+def test_only_what_has_a_reliable_centre_is_believed_to_strike_twice_within_a_fifth_of_a_second(
+    monkeypatch: pytest.MonkeyPatch, reliable: bool, strikes: int
+) -> None:
+    blow = float(BLOWS_S[1])
+    fits = [
+        Break(blow + aside, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9) for aside in (-0.06, 0.06)
+    ]
+    peaks = [Peak(fit.time_s, 0.9, 1.0, 0.1) for fit in fits]
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [peaks])
+    found = judged(replace(tool(), truncated=np.zeros(len(TIMES_S), bool)), *fits, reliable=reliable)
+    assert sum(abs(b.time_s - blow) < 0.1 for b in found) == strikes
+
+
 @pytest.mark.parametrize(
     ("stopping", "likely", "believed"), [(True, 0.55, True), (False, 0.55, False), (False, 0.8, True)]
 )

@@ -45,12 +45,12 @@ _NEAR_S = 0.07
 _NEAR_FRAMES = 0.8
 _CROWDED_S = 0.2
 """A tool that has struck rings, rebounds or is lifted; nothing but a break of its own says that it strikes again, and
-of an arm, which must be drawn back first, not even that."""
+where the centre says nothing, as of an arm, which must be drawn back first, not even that."""
 _LIKELY = 0.5
 """Likelihood of a moment below which whatever else says that it is a blow is not believed, and from which on one at
 which something is seen to stop is a blow, whatever else says."""
 _UNSTOPPED = 0.75
-"""The same bound for an arm or a body of which nothing is seen to stop: hands, paws and heads turn back as abruptly."""
+"""The same bound where the centre says nothing and nothing is seen to stop: paws and heads turn back as abruptly."""
 _COUNTS = 0.5
 """Confidence of a break that is a contact by itself."""
 _MOMENT_SIGMA_FRAMES = 0.4
@@ -86,13 +86,12 @@ def judged(
     for track, velocity, own, path, trusted, moments in zip(
         tracks.tracks, velocities, peaks, points, reliable, found, strict=True
     ):
-        arm = not trusted and _reaches_out(track)
-        if arm:
+        if not trusted and _reaches_out(track):
             breaks = _surely_heard(velocity, own, path, track, tracks, time_scale)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
-            breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale, arm)
+            breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale, trusted)
         if not (trusted and velocity.free):
             breaks = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
@@ -227,11 +226,12 @@ def _weighed(
     track: Track,
     tracks: TrackSet,
     time_scale: float,
-    arm: bool,
+    reliable: bool,
 ) -> list[Break]:
     """The breaks that all the measures of a moment do not speak against, and those that they speak for.
 
-    An ``arm`` is taken to strike where it is seen to stop or is all the likelier to, and once at a time.
+    An arm, an animal or whatever else has no ``reliable`` centre strikes where it is seen to stop, or where that is all
+    the likelier, and once at a time.
     """
     likely, stops = likelihood(moments.measures), seen_to_stop(moments.measures)
     near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
@@ -239,9 +239,9 @@ def _weighed(
     for one in breaks:
         near = np.abs(moments.times_s - one.time_s) < near_s
         highest = float(likely[near].max(initial=0.0))
-        if highest >= (_UNSTOPPED if arm and not stops[near].any() else _LIKELY):
+        if highest >= (_LIKELY if reliable or stops[near].any() else _UNSTOPPED):
             believed.append((highest, one))
-    out = _likeliest(believed) if arm else [one for _, one in believed]
+    out = [one for _, one in believed] if reliable else _likeliest(believed)
     likely = np.where(stops, likely, 0.0)
     for i in np.argsort(-likely, kind="stable"):
         if likely[i] < _LIKELY:
