@@ -173,6 +173,14 @@ def test_likely_moments_become_breaks_with_the_speeds_of_the_flow() -> None:
         assert one.confidence >= 0.6
 
 
+@pytest.mark.parametrize(("likely", "struck"), [(0.45, 0), (0.55, len(BLOWS_S))])
+def test_what_is_seen_to_stop_strikes_where_that_is_likelier_than_not(
+    monkeypatch: pytest.MonkeyPatch, likely: float, struck: int
+) -> None:
+    monkeypatch.setattr(hits, "likelihood", lambda measures: np.full(len(measures), likely))
+    assert len(judged(tool())) == struck
+
+
 def test_unlikely_breaks_of_the_fits_are_dropped_and_likely_ones_kept_as_they_are() -> None:
     fit = Break(1.3, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9)
     assert judged(tool(abrupt=False), fit) == []
@@ -191,6 +199,44 @@ def test_what_the_scorer_is_sure_of_takes_the_place_of_a_late_break_of_an_arm(mo
         monkeypatch.setattr(hits, "find_peaks", lambda *_, peak=peak: [[peak]])
         times = [b.time_s for b in judged(replace(tool(), stops=None), late, apart)]
         assert times == pytest.approx([expected, apart.time_s])
+
+
+def test_an_arm_strikes_once_at_a_time() -> None:
+    blow = float(BLOWS_S[1])
+    early = Break(blow - 0.06, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.6)
+    late = replace(early, time_s=blow + 0.06)
+    half_sure = replace(early, time_s=blow - 0.065, confidence=0.4)
+    found = judged(tool(), half_sure, early, late, replace(early, time_s=float(BLOWS_S[3])))
+    near = [b.time_s for b in found if abs(b.time_s - blow) < 0.1]
+    assert near in ([early.time_s], [late.time_s])
+    assert any(abs(b.time_s - BLOWS_S[3]) < 0.01 for b in found)
+
+
+@pytest.mark.parametrize(("reliable", "strikes"), [(False, 1), (True, 2)])
+def test_only_what_has_a_reliable_centre_is_believed_to_strike_twice_within_a_fifth_of_a_second(
+    monkeypatch: pytest.MonkeyPatch, reliable: bool, strikes: int
+) -> None:
+    blow = float(BLOWS_S[1])
+    fits = [
+        Break(blow + aside, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9) for aside in (-0.06, 0.06)
+    ]
+    peaks = [Peak(fit.time_s, 0.9, 1.0, 0.1) for fit in fits]
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [peaks])
+    found = judged(replace(tool(), truncated=np.zeros(len(TIMES_S), bool)), *fits, reliable=reliable)
+    assert sum(abs(b.time_s - blow) < 0.1 for b in found) == strikes
+
+
+@pytest.mark.parametrize(
+    ("stopping", "likely", "believed"), [(True, 0.55, True), (False, 0.55, False), (False, 0.8, True)]
+)
+def test_an_arm_that_is_not_seen_to_stop_must_be_likelier_to_strike(
+    monkeypatch: pytest.MonkeyPatch, stopping: bool, likely: float, believed: bool
+) -> None:
+    monkeypatch.setattr(hits, "likelihood", lambda measures: np.full(len(measures), likely))
+    fit = Break(float(BLOWS_S[1]), 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9)
+    track = tool()
+    found = judged(track if stopping else replace(track, stops=0.3 * stops_of(abrupt=True)), fit)
+    assert (fit in found) == believed
 
 
 def test_rigid_things_that_nothing_drives_are_not_weighed() -> None:

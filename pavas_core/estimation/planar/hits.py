@@ -44,11 +44,13 @@ _WORTH_A_BREAK = 0.3
 _NEAR_S = 0.07
 _NEAR_FRAMES = 0.8
 _CROWDED_S = 0.2
-"""A tool that has struck rings, rebounds or is lifted; nothing but a break of its own says that it strikes again."""
-_DOUBTED = 0.5
-"""Likelihood of a moment below which whatever else says that it is a blow is not believed."""
-_SPEAKS_FOR = 0.6
-"""Likelihood from which on a moment at which something is seen to stop is a blow, whatever else says."""
+"""A tool that has struck rings, rebounds or is lifted; nothing but a break of its own says that it strikes again, and
+where the centre says nothing, as of an arm, which must be drawn back first, not even that."""
+_LIKELY = 0.5
+"""Likelihood of a moment below which whatever else says that it is a blow is not believed, and from which on one at
+which something is seen to stop is a blow, whatever else says."""
+_UNSTOPPED = 0.75
+"""The same bound where the centre says nothing and nothing is seen to stop: paws and heads turn back as abruptly."""
 _COUNTS = 0.5
 """Confidence of a break that is a contact by itself."""
 _MOMENT_SIGMA_FRAMES = 0.4
@@ -89,7 +91,7 @@ def judged(
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
-            breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale)
+            breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale, trusted)
         if not (trusted and velocity.free):
             breaks = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
@@ -218,19 +220,31 @@ def _told_anew(
 
 
 def _weighed(
-    breaks: Sequence[Break], moments: Moments, velocity: Velocity, track: Track, tracks: TrackSet, time_scale: float
+    breaks: Sequence[Break],
+    moments: Moments,
+    velocity: Velocity,
+    track: Track,
+    tracks: TrackSet,
+    time_scale: float,
+    reliable: bool,
 ) -> list[Break]:
-    """The breaks that all the measures of a moment do not speak against, and those that they speak for."""
-    likely = likelihood(moments.measures)
+    """The breaks that all the measures of a moment do not speak against, and those that they speak for.
+
+    An arm, an animal or whatever else has no ``reliable`` centre strikes where it is seen to stop, or where that is all
+    the likelier, and once at a time.
+    """
+    likely, stops = likelihood(moments.measures), seen_to_stop(moments.measures)
     near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
-    out = []
+    believed = []
     for one in breaks:
         near = np.abs(moments.times_s - one.time_s) < near_s
-        if likely[near].max(initial=0.0) >= _DOUBTED:
-            out.append(one)
-    likely = np.where(seen_to_stop(moments.measures), likely, 0.0)
+        highest = float(likely[near].max(initial=0.0))
+        if highest >= (_LIKELY if reliable or stops[near].any() else _UNSTOPPED):
+            believed.append((highest, one))
+    out = [one for _, one in believed] if reliable else _likeliest(believed)
+    likely = np.where(stops, likely, 0.0)
     for i in np.argsort(-likely, kind="stable"):
-        if likely[i] < _SPEAKS_FOR:
+        if likely[i] < _LIKELY:
             break
         close = [b for b in out if abs(b.time_s - moments.times_s[i]) < _CROWDED_S]
         if any(b.confidence >= _COUNTS for b in close):
@@ -238,6 +252,15 @@ def _weighed(
         out = [b for b in out if b not in close]
         out.append(_at_moment(moments, int(i), float(likely[i]), velocity, track, tracks, time_scale))
     return out
+
+
+def _likeliest(believed: Sequence[tuple[float, Break]]) -> list[Break]:
+    """Of the breaks that crowd together the likeliest, and before all others those that are contacts by themselves."""
+    kept: list[Break] = []
+    for _, one in sorted(believed, key=lambda b: (b[1].confidence < _COUNTS, -b[0])):
+        if all(abs(one.time_s - other.time_s) >= _CROWDED_S for other in kept):
+            kept.append(one)
+    return kept
 
 
 def _at_moment(
