@@ -6,7 +6,7 @@ import numpy as np
 
 from pavas_core.estimation.tracking.bodies import Body, together
 from pavas_core.estimation.tracking.gathering import gather
-from pavas_core.estimation.tracking.joining import cut, join, merge_twins
+from pavas_core.estimation.tracking.joining import cut, cut_where_swapped, join, merge_twins
 from pavas_core.estimation.tracking.linking import Trail
 from pavas_core.estimation.tracking.moving import furthest_run, moves, stirs
 
@@ -26,7 +26,7 @@ def considered(trails: list[Trail], frame_rate: float) -> tuple[list[Body], list
     bodies = [Body(t.observations) for t in trails if len(t.observations) >= 3]
     bodies = sorted((b for b in bodies if b.lit < _LIT), key=Body.weight)[-_MOST_TRAILS:]
     bodies = merge_twins([part for b in bodies for part in cut(b)])
-    bodies = join(bodies, frame_rate)
+    bodies = [b for b in join(cut_where_swapped(bodies), frame_rate) if len(b.frames) >= 3]
     bodies = merge_twins(bodies)
     free = [b for b in bodies if _is_free(b, frame_rate)]
     held = [b for b in bodies if not any(b is f for f in free) and stirs(b)]
