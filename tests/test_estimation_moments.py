@@ -193,6 +193,32 @@ def test_what_the_scorer_is_sure_of_takes_the_place_of_a_late_break_of_an_arm(mo
         assert times == pytest.approx([expected, apart.time_s])
 
 
+def test_nothing_speaks_against_what_the_scorer_and_the_fits_tell_of_a_steady_outline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fit = Break(1.3, 0.01, (300.0, 200.0), (0.0, -1.0, 0.0), (0.0, 2.0, 0.0), 0.1, 0.4)
+    track = replace(tool(abrupt=False), truncated=np.zeros(len(TIMES_S), bool))
+    for probability, reliable, expected in ((0.97, True, 1), (0.9, True, 0), (0.97, False, 0)):
+        peak = Peak(1.3, probability, 1.0, 0.2)
+        monkeypatch.setattr(hits, "find_peaks", lambda *_, peak=peak: [[peak]])
+        assert len(judged(track, fit, reliable=reliable)) == expected
+
+
+@pytest.mark.parametrize(("x", "heard", "expected"), [(340.0, 0.9, 1), (600.0, 0.9, 0), (340.0, 0.7, 0)])
+def test_nothing_speaks_against_two_that_touch_and_are_surely_hit_at_once(
+    monkeypatch: pytest.MonkeyPatch, x: float, heard: float, expected: int
+) -> None:
+    still = np.zeros(len(TIMES_S), bool)
+    track = replace(tool(abrupt=False), truncated=still)
+    path = track.centroids + np.array([x - 300.0, 0.0], np.float32)
+    tracks = make_tracks(TIMES_S, track, make_track("ball-1", path, 60.0, truncated=still))
+    peaks = [[Peak(1.3, 0.9, 1.0, 0.2)], [Peak(1.31, heard, 1.0, 0.2)]]
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: peaks)
+    points = [t.centroids.astype(float) for t in tracks.tracks]
+    found = hits.judged(tracks, points, [True] * 2, [False] * 2, [velocity(), velocity()], 1.0)[0]
+    assert sum(b.confidence >= 0.5 for b in found.breaks) == expected
+
+
 def test_rigid_things_that_nothing_drives_are_not_weighed() -> None:
     track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
     assert judged(track, reliable=True, rigid=True) == judged(replace(track, stops=None), reliable=True)
