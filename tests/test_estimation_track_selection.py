@@ -154,6 +154,12 @@ def test_a_dark_body_is_kept_and_a_shadow_is_not() -> None:
     assert sorted(body.first.trail for body in found) == [0, 1]
 
 
+def test_what_is_never_seen_but_by_its_template_is_no_object() -> None:
+    drifting = [sighting(i, 300 - 7 * i, 60, 1200, GREEN, 1, flow=(-7.0, 0.0), by_template=True) for i in range(30)]
+    found = chosen([rolling(), trail(1, drifting)], RATE)
+    assert [body.first.trail for body in found] == [0]
+
+
 def test_a_short_hard_stroke_counts_beside_a_far_going_ball() -> None:
     stroke = [
         sighting(i, 100 + 4 * i, 60, 1000, GREEN, 1, roundness=0.5, aspect=3.0, flow=(4.0, 0.0)) for i in range(16)
