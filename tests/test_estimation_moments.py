@@ -193,17 +193,6 @@ def test_what_the_scorer_is_sure_of_takes_the_place_of_a_late_break_of_an_arm(mo
         assert times == pytest.approx([expected, apart.time_s])
 
 
-def test_nothing_speaks_against_what_the_scorer_and_the_fits_tell_of_a_steady_outline(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fit = Break(1.3, 0.01, (300.0, 200.0), (0.0, -1.0, 0.0), (0.0, 2.0, 0.0), 0.1, 0.4)
-    track = replace(tool(abrupt=False), truncated=np.zeros(len(TIMES_S), bool))
-    for probability, reliable, expected in ((0.97, True, 1), (0.9, True, 0), (0.97, False, 0)):
-        peak = Peak(1.3, probability, 1.0, 0.2)
-        monkeypatch.setattr(hits, "find_peaks", lambda *_, peak=peak: [[peak]])
-        assert len(judged(track, fit, reliable=reliable)) == expected
-
-
 @pytest.mark.parametrize(("x", "heard", "expected"), [(340.0, 0.9, 1), (600.0, 0.9, 0), (340.0, 0.7, 0)])
 def test_nothing_speaks_against_two_that_touch_and_are_surely_hit_at_once(
     monkeypatch: pytest.MonkeyPatch, x: float, heard: float, expected: int

@@ -32,9 +32,6 @@ _REACHES_OUT = 0.85
 """Share of frames in which the border cuts an outline or its joints change it, from which on it is an arm or a body."""
 _SURE = 0.8
 """Probability from which on the scorer is believed of arms and bodies too."""
-_SURER = 0.95
-_SEEN = 0.3
-"""Probability of the scorer and confidence of the fits that nothing speaks against where both tell of one contact."""
 _BESIDE_S = 0.1
 """A break of the fits in one of these, this near to what the scorer is sure of, is the same contact seen too late."""
 _CLEAR_FLIGHT = 0.8
@@ -85,16 +82,15 @@ def judged(
     """
     peaks, found = _evidence(tracks, points, reliable, rigid, velocities, time_scale)
     out = []
-    sure_s = _beyond_doubt(tracks, peaks, velocities, reliable)
-    for track, velocity, own, path, trusted, moments, sure in zip(
-        tracks.tracks, velocities, peaks, points, reliable, found, sure_s, strict=True
+    for track, velocity, own, path, trusted, moments, met_s in zip(
+        tracks.tracks, velocities, peaks, points, reliable, found, _met(tracks, peaks), strict=True
     ):
         if not trusted and _reaches_out(track):
             breaks = _surely_heard(velocity, own, path, track, tracks, time_scale)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
-            breaks = _weighed(breaks, moments, sure, velocity, track, tracks, time_scale)
+            breaks = _weighed(breaks, moments, met_s, velocity, track, tracks, time_scale)
         if not (trusted and velocity.free):
             breaks = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
@@ -139,22 +135,12 @@ def _evidence(
     return peaks, found
 
 
-def _beyond_doubt(
-    tracks: TrackSet, peaks: Sequence[Sequence[Peak]], velocities: Sequence[Velocity], reliable: Sequence[bool]
-) -> list[list[float]]:
-    """When the scorer is sure of each track and something else tells of the same contact.
-
-    That is another track that touches it and surely was hit as well, or the fits where the centre can be trusted.
-    """
-    near_s = _near_s(tracks)
-    out: list[list[float]] = []
-    for track, mine, velocity, trusted in zip(tracks.tracks, peaks, velocities, reliable, strict=True):
-        sure = [p.time_s for p in mine if p.probability >= _SURE]
-        met = [t for t in sure if _is_met(track, t, tracks, peaks)]
-        sure = [p.time_s for p in mine if trusted and p.probability >= _SURER]
-        fitted = [b.time_s for b in velocity.breaks if b.confidence >= _SEEN]
-        out.append(met + [t for t in sure if any(abs(t - other) < near_s for other in fitted)])
-    return out
+def _met(tracks: TrackSet, peaks: Sequence[Sequence[Peak]]) -> list[list[float]]:
+    """When the scorer is sure of each track and of another that touches it at the same time."""
+    return [
+        [p.time_s for p in mine if p.probability >= _SURE and _is_met(track, p.time_s, tracks, peaks)]
+        for track, mine in zip(tracks.tracks, peaks, strict=True)
+    ]
 
 
 def _is_met(track: Track, time_s: float, tracks: TrackSet, peaks: Sequence[Sequence[Peak]]) -> bool:
@@ -255,7 +241,7 @@ def _told_anew(
 def _weighed(
     breaks: Sequence[Break],
     moments: Moments,
-    sure_s: Sequence[float],
+    met_s: Sequence[float],
     velocity: Velocity,
     track: Track,
     tracks: TrackSet,
@@ -263,15 +249,15 @@ def _weighed(
 ) -> list[Break]:
     """The breaks that all the measures of a moment do not speak against, and those that they speak for.
 
-    None speaks against a contact that is beyond doubt (at ``sure_s``).
+    None speaks against a contact in which two tracks met (at ``met_s``).
     """
     likely = likelihood(moments.measures)
     near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
     out = []
     for one in breaks:
         near = np.abs(moments.times_s - one.time_s) < near_s
-        sure = any(abs(one.time_s - time_s) < _near_s(tracks) for time_s in sure_s)
-        if sure or likely[near].max(initial=0.0) >= _DOUBTED:
+        met = any(abs(one.time_s - time_s) < _near_s(tracks) for time_s in met_s)
+        if met or likely[near].max(initial=0.0) >= _DOUBTED:
             out.append(one)
     likely = np.where(seen_to_stop(moments.measures), likely, 0.0)
     for i in np.argsort(-likely, kind="stable"):
