@@ -239,6 +239,21 @@ def test_an_arm_that_is_not_seen_to_stop_must_be_likelier_to_strike(
     assert (fit in found) == believed
 
 
+@pytest.mark.parametrize(("x", "heard", "expected"), [(340.0, 0.9, 1), (600.0, 0.9, 0), (340.0, 0.7, 0)])
+def test_nothing_speaks_against_two_that_touch_and_are_surely_hit_at_once(
+    monkeypatch: pytest.MonkeyPatch, x: float, heard: float, expected: int
+) -> None:
+    still = np.zeros(len(TIMES_S), bool)
+    track = replace(tool(abrupt=False), truncated=still)
+    path = track.centroids + np.array([x - 300.0, 0.0], np.float32)
+    tracks = make_tracks(TIMES_S, track, make_track("ball-1", path, 60.0, truncated=still))
+    peaks = [[Peak(1.3, 0.9, 1.0, 0.2)], [Peak(1.31, heard, 1.0, 0.2)]]
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: peaks)
+    points = [t.centroids.astype(float) for t in tracks.tracks]
+    found = hits.judged(tracks, points, [True] * 2, [False] * 2, [velocity(), velocity()], 1.0)[0]
+    assert sum(b.confidence >= 0.5 for b in found.breaks) == expected
+
+
 def test_rigid_things_that_nothing_drives_are_not_weighed() -> None:
     track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
     assert judged(track, reliable=True, rigid=True) == judged(replace(track, stops=None), reliable=True)

@@ -61,6 +61,14 @@ def test_what_the_rules_passed_over_counts_where_it_is_clearly_an_object() -> No
     assert judged([body], [at_rest, again, whole], WIDTH, RATE, FRAMES) == [body]
 
 
+def test_a_shadow_that_the_rules_passed_over_stays_none() -> None:
+    body = rolling()
+    for roundness, expected in ((0.6, False), (0.95, True)):
+        shade = Body([sighting(i, 40 + 5 * i, 60, 1500, shadow=1.0, roundness=roundness) for i in range(60)])
+        assert likelihood(describe([shade], [body], WIDTH, RATE, FRAMES))[0] > 0.5
+        assert (shade in judged([body], [shade], WIDTH, RATE, FRAMES)) == expected
+
+
 def test_features_are_named_and_finite() -> None:
     bodies = [rolling(), rolling(12.0, y=160.0, count=20), Body([sighting(i, 9.0, 9.0, 25) for i in range(3)])]
     told = describe(bodies, bodies, WIDTH, RATE, FRAMES)

@@ -8,7 +8,7 @@ import numpy as np
 from pavas_core.estimation.tracking.bodies import Body
 from pavas_core.estimation.tracking.flow import FlowField
 from pavas_core.estimation.tracking.foreground import Canvas, Detection, find_regions, long_background, short_background
-from pavas_core.estimation.tracking.joining import cut
+from pavas_core.estimation.tracking.joining import cut, cut_where_swapped
 from pavas_core.estimation.tracking.linking import Observation, Trail
 from pavas_core.estimation.tracking.motion import detect_motion
 from pavas_core.estimation.tracking.selection import considered
@@ -50,6 +50,45 @@ def test_a_trail_that_goes_over_to_another_thing_is_cut() -> None:
     parts = cut(Body(foot + ball))
     assert [(p.first.frame, p.last.frame) for p in parts] == [(0, 11), (12, 23)]
     assert len(cut(Body(foot))) == 1
+
+
+def test_a_trail_that_goes_over_to_a_shadow_of_its_size_is_cut() -> None:
+    ball = [sighting(i, 20 + 9 * i, 100, 400, (96, 56, 65)) for i in range(12)]
+    shadow = [sighting(i, 20 + 9 * i, 140, 380, (150, 155, 156), shadow=1.0) for i in range(12, 20)]
+    assert [(p.first.frame, p.last.frame) for p in cut(Body(ball + shadow))] == [(0, 11), (12, 19)]
+    # Dark things are no shadows for a while: they keep their colour.
+    dark = [sighting(i, 20 + 9 * i, 100, 400, (96, 56, 65), shadow=float(i > 11)) for i in range(20)]
+    assert len(cut(Body(dark))) == 1
+
+
+def test_a_trail_that_goes_over_to_another_colour_is_cut() -> None:
+    parts = cut(Body([sighting(i, 20 + 5 * i, 100, 400, RED if i < 12 else (40, 200, 200)) for i in range(24)]))
+    assert [(p.first.frame, p.last.frame) for p in parts] == [(0, 11), (12, 23)]
+
+
+def test_what_passes_behind_a_pole_is_one_object() -> None:
+    """It comes out on one side while it still goes in on the other."""
+    hidden = np.clip((np.arange(60) - 20) / 12, 0, 1)  # share of it that has passed the pole
+    going = [sighting(i, 40 + 3 * i - 30 * h, 200, 1600 * (1 - h)) for i, h in enumerate(hidden) if h < 0.9]
+    coming = [sighting(i, 70 + 3 * i - 30 * h, 200, 1600 * h, trail=1) for i, h in enumerate(hidden) if h > 0.1]
+    (found,) = chosen([trail(0, going), trail(1, coming)], RATE)
+    assert (found.first.frame, found.last.frame, len(found.frames)) == (0, 59, 60)
+    # Two things at once, both whole, stay two.
+    other = [sighting(i, 400 - 3 * i, 200, 1600, trail=1) for i in range(20, 60)]
+    assert len(chosen([trail(0, [sighting(i, 40 + 3 * i, 200, 1600) for i in range(40)]), trail(1, other)], RATE)) == 2
+
+
+def test_a_trail_that_leaves_its_ball_for_a_hand_is_cut_where_the_ball_goes_on_as_another() -> None:
+    way = [200 + 100 * abs(np.sin(0.15 * i)) for i in range(60)]
+    mixed = [sighting(i, 300, way[i] if i < 30 else 150, 900 if i < 30 else 300) for i in range(60)]
+    later = [sighting(i, 300, way[i], 900, trail=1) for i in range(30, 60)]
+    parts = cut_where_swapped([Body(mixed), Body(later)])
+    assert [(p.first.frame, p.last.frame) for p in parts] == [(0, 29), (30, 59), (30, 59)]
+    earlier = [sighting(i, 300, way[i], 900, trail=1) for i in range(30)]
+    mixed = [sighting(i, 300, way[i] if i >= 30 else 150, 900 if i >= 30 else 300) for i in range(60)]
+    assert len(cut_where_swapped([Body(mixed), Body(earlier)])) == 3
+    # Nothing is cut for what is unlike it.
+    assert len(cut_where_swapped([Body(mixed), Body([sighting(i, 300, way[i], 90) for i in range(30)])])) == 2
 
 
 def test_a_mark_that_moves_with_what_is_around_it_is_no_object() -> None:
@@ -113,6 +152,12 @@ def test_a_dark_body_is_kept_and_a_shadow_is_not() -> None:
     shade = [sighting(i, 44 + 8 * i, 230, 900, (80, 80, 80), 2, shadow=1.0, flow=(8.0, 0.0)) for i in range(30)]
     found = chosen([ball, trail(1, stone), trail(2, shade)], RATE)
     assert sorted(body.first.trail for body in found) == [0, 1]
+
+
+def test_what_is_never_seen_but_by_its_template_is_no_object() -> None:
+    drifting = [sighting(i, 300 - 7 * i, 60, 1200, GREEN, 1, flow=(-7.0, 0.0), by_template=True) for i in range(30)]
+    found = chosen([rolling(), trail(1, drifting)], RATE)
+    assert [body.first.trail for body in found] == [0]
 
 
 def test_a_short_hard_stroke_counts_beside_a_far_going_ball() -> None:

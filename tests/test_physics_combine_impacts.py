@@ -106,6 +106,16 @@ def test_breaks_at_one_time_far_apart_are_two_impacts() -> None:
     assert [i.partner for i in _scene(tracks, first, second).impacts] == [None, None]
 
 
+def test_what_is_beside_the_other_for_one_frame_only_has_met_it() -> None:
+    """A hand that strikes a ball is lifted before the frame that is nearest to the contact."""
+    hand = np.where(np.arange(len(TIMES_S))[:, None] == 29, [300.0, 140.0], [300.0, 40.0])
+    tracks = make_tracks(TIMES_S, _tracks((300, 180)).tracks[0], make_track("ball-2", hand, 40.0))
+    first = _velocity("ball-1", _break(1.0, (0.0, -1.0), (0.0, 4.0)))
+    second = _velocity("ball-2", _break(0.99, (0.0, 3.0), (0.0, 1.0)))
+    (impact,) = _scene(tracks, first, second).impacts
+    assert impact.contact == "collision"
+
+
 def test_a_jerk_of_the_picture_hits_nothing() -> None:
     tracks = _tracks((100, 180), (540, 180))
     change = _break(1.0, (0.0, 0.0), (3.0, 1.0))

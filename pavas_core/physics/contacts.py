@@ -111,6 +111,15 @@ def touching(first: np.ndarray, second: np.ndarray) -> bool:
     )
 
 
+def meet(track: Track, other: Track, tracks: TrackSet, time_s: float) -> bool:
+    """Whether two objects touch at a time, or within a frame of it: what is fast is beside the other in but one."""
+    for near_s in (time_s - tracks.frame_s, time_s, time_s + tracks.frame_s):
+        box, box2 = box_at(track, tracks.times_s, near_s), box_at(other, tracks.times_s, near_s)
+        if box is not None and box2 is not None and touching(box, box2):
+            return True
+    return False
+
+
 def _change(event: Event) -> np.ndarray:
     return np.subtract(event.at.post_mps, event.at.pre_mps)
 
@@ -145,14 +154,13 @@ def _paired(
     done: list[Event] = []
     while left:
         event = left.pop(0)
-        box = box_at(by_id[event.object_id], tracks.times_s, event.at.time_s)
         mates = [
             other
             for other in left
             if other.object_id != event.object_id
             and abs(other.at.time_s - event.at.time_s)
             <= max(1.5 * frame_s, 2.0 * float(np.hypot(other.at.sigma_s, event.at.sigma_s)))
-            and _meets(box, box_at(by_id[other.object_id], tracks.times_s, event.at.time_s))
+            and meet(by_id[event.object_id], by_id[other.object_id], tracks, event.at.time_s)
         ]
         opposite = [m for m in mates if float(_change(m) @ _change(event)) < 0]
         if opposite:
@@ -217,7 +225,3 @@ def _inside(spot: np.ndarray, box: np.ndarray, room: float) -> bool:
 
 def _side(box: np.ndarray) -> float:
     return float(np.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 1.0)))
-
-
-def _meets(first: np.ndarray | None, second: np.ndarray | None) -> bool:
-    return first is not None and second is not None and touching(first, second)

@@ -18,6 +18,7 @@ from pavas_core.estimation.planar.moments import Moments, find_moments, likeliho
 from pavas_core.estimation.planar.scorer import Peak, find_peaks
 from pavas_core.estimation.planar.sides import told_anew
 from pavas_core.estimation.planar.signals import Mark
+from pavas_core.physics.contacts import meet
 from pavas_core.physics.types import Break, Track, TrackSet, Velocity
 
 _SAME_S = 0.045
@@ -83,15 +84,15 @@ def judged(
     """
     peaks, found = _evidence(tracks, points, reliable, rigid, velocities, time_scale)
     out = []
-    for track, velocity, own, path, trusted, moments in zip(
-        tracks.tracks, velocities, peaks, points, reliable, found, strict=True
+    for track, velocity, own, path, trusted, moments, met_s in zip(
+        tracks.tracks, velocities, peaks, points, reliable, found, _met(tracks, peaks), strict=True
     ):
         if not trusted and _reaches_out(track):
             breaks = _surely_heard(velocity, own, path, track, tracks, time_scale)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
-            breaks = _weighed(breaks, moments, velocity, track, tracks, time_scale, trusted)
+            breaks = _weighed(breaks, moments, met_s, velocity, track, tracks, time_scale, trusted)
         if not (trusted and velocity.free):
             breaks = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
         out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
@@ -134,6 +135,26 @@ def _evidence(
         )
     ]
     return peaks, found
+
+
+def _met(tracks: TrackSet, peaks: Sequence[Sequence[Peak]]) -> list[list[float]]:
+    """When the scorer is sure of each track and of another that touches it at the same time."""
+    return [
+        [p.time_s for p in mine if p.probability >= _SURE and _is_met(track, p.time_s, tracks, peaks)]
+        for track, mine in zip(tracks.tracks, peaks, strict=True)
+    ]
+
+
+def _is_met(track: Track, time_s: float, tracks: TrackSet, peaks: Sequence[Sequence[Peak]]) -> bool:
+    """Whether another track that touches this one at a time is surely hit then."""
+    return any(
+        peak.probability >= _SURE
+        and abs(peak.time_s - time_s) < _near_s(tracks)
+        and other is not track
+        and meet(track, other, tracks, time_s)
+        for other, theirs in zip(tracks.tracks, peaks, strict=True)
+        for peak in theirs
+    )
 
 
 def _reaches_out(track: Track) -> bool:
@@ -222,6 +243,7 @@ def _told_anew(
 def _weighed(
     breaks: Sequence[Break],
     moments: Moments,
+    met_s: Sequence[float],
     velocity: Velocity,
     track: Track,
     tracks: TrackSet,
@@ -230,15 +252,16 @@ def _weighed(
 ) -> list[Break]:
     """The breaks that all the measures of a moment do not speak against, and those that they speak for.
 
-    An arm, an animal or whatever else has no ``reliable`` centre strikes where it is seen to stop, or where that is all
-    the likelier, and once at a time.
+    None speaks against a contact in which two tracks met (at ``met_s``). An arm, an animal or whatever else has no
+    ``reliable`` centre strikes where it is seen to stop, or where that is all the likelier, and once at a time.
     """
     likely, stops = likelihood(moments.measures), seen_to_stop(moments.measures)
     near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
     believed = []
     for one in breaks:
         near = np.abs(moments.times_s - one.time_s) < near_s
-        highest = float(likely[near].max(initial=0.0))
+        met = any(abs(one.time_s - time_s) < _near_s(tracks) for time_s in met_s)
+        highest = 1.0 if met else float(likely[near].max(initial=0.0))
         if highest >= (_LIKELY if reliable or stops[near].any() else _UNSTOPPED):
             believed.append((highest, one))
     out = [one for _, one in believed] if reliable else _likeliest(believed)

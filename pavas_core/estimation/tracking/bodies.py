@@ -64,6 +64,11 @@ class Body:
         return [o for o in self.observations if not (o.by_template or o.held)] or self.observations
 
     @cached_property
+    def seen_alone(self) -> bool:
+        """It was once a region by itself, not only found by its template or held where it was."""
+        return any(not (o.by_template or o.held) for o in self.observations)
+
+    @cached_property
     def attached(self) -> float:
         """Share of its sightings in which it was part of a larger region."""
         return float(np.mean([o.parent >= 0 for o in self._own]))

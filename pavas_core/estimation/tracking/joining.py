@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
 from pavas_core.estimation.tracking.bodies import Body, together
+from pavas_core.estimation.tracking.gathering import as_one
 from pavas_core.estimation.tracking.linking import Observation
 
 _JOIN_S = 0.8
 _JOIN_COST = 1.2
+_SIZE = 0.5
+_COLOUR = 40.0
+"""Logarithm of the side, and colour, by which trails of one thing may differ."""
 _CUT_SPAN = 4
+_LEAST = 4
+"""Sightings by which it can be told where a trail comes from or goes on."""
+_AROUND = 30
+"""What it was like lately tells that, whatever it once was."""
+_AT_ONCE = 3
+"""Frames within which a trail begins or ends where another one changes over."""
+_BETTER = 0.3
+"""By how much the cost of going on as another trail must be less than that of going on as itself."""
+_SHADE = 0.7
+"""Share of an outline that turns from a thing into a mere darkening of the background, or back."""
+_TINT = 70.0
+"""Change of colour, of 255, that is enough by itself."""
+_WHOLE = 0.7
+"""Of its usual area: with less a thing is half hidden."""
+_TURN = 0.8
+"""Share of their common time in which two trails must show but pieces of one thing."""
+_PIECES = 1.3
+"""Of the usual area: what two pieces of one thing show of it at once, at most."""
 
 
 def merge_twins(bodies: list[Body]) -> list[Body]:
@@ -58,15 +81,24 @@ def _union(a: Body, b: Body) -> Body:
 
 
 def join(bodies: list[Body], frame_rate: float) -> list[Body]:
-    """Join a trail that ends to the one that begins where it would have come out, cheapest first."""
+    """Join a trail that ends to the one that begins where it would have come out, cheapest first.
+
+    A thing that passes behind a pole comes out on one side of it while it still goes in on the other.
+    """
+    if not bodies:
+        return []
     longest = max(3, round(_JOIN_S * frame_rate))
+    starts, ends = (np.array([b.frames[k] for b in bodies]) for k in (0, -1))
+    sizes, colours = np.log([b.side for b in bodies]), np.array([b.colour for b in bodies])
+    near = (starts[:, None] < starts) & (starts <= ends[:, None] + longest) & (np.abs(sizes[:, None] - sizes) <= _SIZE)
     pairs = []
-    for i, a in enumerate(bodies):
-        for j, b in enumerate(bodies):
-            if i != j and 0 < b.first.frame - a.last.frame <= longest:
-                cost = _join_cost(a, b, b.first.frame - a.last.frame)
-                if cost < _JOIN_COST:
-                    pairs.append((cost, i, j))
+    for i, j in np.argwhere(near & (np.abs(colours[:, None] - colours).mean(axis=2) <= _COLOUR)):
+        a, b = bodies[i], bodies[j]
+        come, gone = (a, b) if b.first.frame > a.last.frame else _whole_parts(a, b)
+        gap = gone.first.frame - come.last.frame
+        cost = _join_cost(come, gone, gap) if 0 < gap <= longest else _JOIN_COST
+        if cost < _JOIN_COST:
+            pairs.append((cost, int(i), int(j)))
     after: dict[int, int] = {}
     before: dict[int, int] = {}
     for _, i, j in sorted(pairs):
@@ -76,21 +108,43 @@ def join(bodies: list[Body], frame_rate: float) -> list[Body]:
     for i in range(len(bodies)):
         if i in before:
             continue
-        chain, at = list(bodies[i].observations), i
+        chain, at = bodies[i], i
         while at in after:
             at = after[at]
-            chain += bodies[at].observations
-        out.append(Body(chain))
+            chain = _in_turn(chain, bodies[at])
+        out.append(chain)
     return out
+
+
+def _whole_parts(a: Body, b: Body) -> tuple[Body, Body]:
+    """The first up to where it is last seen whole and the second from where it first is, if both are pieces between."""
+    ia, ib = together(a, b)
+    usual = max(a.area, b.area)
+    pieces = [a.observations[i].area + b.observations[k].area <= _PIECES * usual for i, k in zip(ia, ib, strict=True)]
+    if a.last.frame >= b.last.frame or sum(pieces) < _TURN * len(pieces):
+        return a, b
+    last = max(i for i, o in enumerate(a.observations) if o.area >= _WHOLE * a.area)
+    first = min(i for i, o in enumerate(b.observations) if o.area >= _WHOLE * b.area)
+    return Body(a.observations[: last + 1]), Body(b.observations[first:])
+
+
+def _in_turn(a: Body, b: Body) -> Body:
+    """One after the other, and both where both are seen."""
+    if b.first.frame > a.last.frame:
+        return Body(a.observations + b.observations)
+    seen = {o.frame: o for o in a.observations}
+    for o in b.observations:
+        seen[o.frame] = as_one([Body([seen[o.frame]]), Body([o])]).first if o.frame in seen else o
+    return Body([seen[f] for f in sorted(seen)])
 
 
 def _join_cost(a: Body, b: Body, gap: int) -> float:
     """Below ``_JOIN_COST`` where two trails are likely one body: on a smooth path, at rest, or struck."""
     ratio = abs(math.log(a.side / b.side))
-    if ratio > 0.5:
+    if ratio > _SIZE:
         return 9.0
     tint = float(np.abs(a.colour - b.colour).mean())
-    if tint > 40.0:
+    if tint > _COLOUR:
         return 9.0
     size = min(a.side, b.side)
     speed_a, speed_b = _end_speed(a.observations[-6:]), _end_speed(b.observations[:6])
@@ -105,7 +159,10 @@ def _join_cost(a: Body, b: Body, gap: int) -> float:
 
 
 def cut(body: Body) -> list[Body]:
-    """Part a trail where it went over from one thing to another of different size and colour: from foot to ball."""
+    """Part a trail where it went over from one thing to another of different size and colour: from foot to ball.
+
+    So does what went over from a thing to the shadow that it casts.
+    """
     seen, span = body.observations, _CUT_SPAN
     if len(seen) < 2 * span:
         return [body]
@@ -115,7 +172,10 @@ def cut(body: Body) -> list[Body]:
     whole = np.asarray(~windows(np.array([o.border for o in seen]), span).any(axis=1))
     size = np.abs(areas[span:] - areas[:-span]) / 2
     tint = np.abs(tints[span:] - tints[:-span]).mean(axis=1)
-    change = np.maximum(size / 0.6, np.minimum(size / 0.35, tint / 40.0)) * (whole[span:] & whole[:-span])
+    shades = np.median(windows(np.array([o.shadow for o in seen]), span), axis=1)
+    shade = np.abs(shades[span:] - shades[:-span])
+    other = np.minimum(np.maximum(size / 0.35, shade / _SHADE), tint / 40.0)
+    change = np.maximum(size / 0.6, np.maximum(other, tint / _TINT)) * (whole[span:] & whole[:-span])
     at = int(change.argmax())
     if change[at] <= 1.0:
         return [body]
@@ -123,6 +183,57 @@ def cut(body: Body) -> list[Body]:
     level = np.flatnonzero(change[at : at + span] < change[at] - 1e-9)
     at += ((int(level[0]) if level.size else min(span, len(change) - at)) - 1) // 2
     return [*cut(Body(seen[: at + span])), *cut(Body(seen[at + span :]))]
+
+
+def cut_where_swapped(bodies: list[Body]) -> list[Body]:
+    """Part trails that went over to another thing where a trail begins or ends that goes on better with one half."""
+    others = [b for b in bodies if len(b.frames) >= _LEAST]
+    if not others:
+        return bodies
+    sides = np.array([b.side for b in others])
+    starts, ends = (np.array([b.frames[k] for b in others]) for k in (0, -1))
+    first, last = (np.array([b.points[k] for b in others]) for k in (0, -1))
+    out = []
+    for body in bodies:
+        left, came = np.searchsorted(body.frames, starts), np.searchsorted(body.frames, ends + 1)
+        begun, ended = _close(body, left - 1, starts, first, sides), _close(body, came, ends, last, sides)
+        swaps = {int(left[k]) for k in begun if _goes_on(body, left[k], others[k])}
+        swaps |= {int(came[k]) for k in ended if _comes(others[k], body, came[k])}
+        marks = [0, *sorted(swaps), len(body.frames)]
+        out += [Body(body.observations[i:j]) for i, j in pairwise(marks)] if swaps else [body]
+    return out
+
+
+def _close(body: Body, at: np.ndarray, frames: np.ndarray, points: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Which of the others' ends are close in time and place to the observation of the body at these places."""
+    count = len(body.frames)
+    place = np.clip(at, 0, count - 1)
+    apart = np.hypot(*(body.points[place] - points).T)
+    near = (np.abs(body.frames[place] - frames) <= _AT_ONCE) & (apart <= _AT_ONCE * sides)
+    return np.flatnonzero(near & (at >= 0) & (at < count))
+
+
+def _goes_on(body: Body, i: int, other: Body) -> bool:
+    """Whether the first ``i`` observations of a body go on better as the other than as the rest of it."""
+    if not _LEAST <= i < len(body.frames):
+        return False
+    head = Body(body.observations[max(0, i - _AROUND) : i])
+    cost = _join_cost(head, other, other.first.frame - head.last.frame)
+    return cost < _JOIN_COST and cost + _BETTER < _own_cost(body, i)
+
+
+def _comes(other: Body, body: Body, i: int) -> bool:
+    """Whether the observations of a body from ``i`` on come from the other rather than from those before."""
+    if not 0 < i <= len(body.frames) - _LEAST:
+        return False
+    tail = Body(body.observations[i : i + _AROUND])
+    cost = _join_cost(other, tail, tail.first.frame - other.last.frame)
+    return cost < _JOIN_COST and cost + _BETTER < _own_cost(body, i)
+
+
+def _own_cost(body: Body, i: int) -> float:
+    head, tail = Body(body.observations[max(0, i - _AROUND) : i]), Body(body.observations[i : i + _AROUND])
+    return _join_cost(head, tail, tail.first.frame - head.last.frame)
 
 
 def _end_speed(observations: list[Observation]) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from pavas_core.estimation import regression
 from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas, together
 from pavas_core.estimation.tracking.moving import furthest_run, moves
+from pavas_core.estimation.tracking.selection import is_shadow
 
 WEIGHTS = Path(__file__).with_name("objects.json")
 FEATURES = (
@@ -65,7 +66,9 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
             continue
         if not any(_double(body, o) or _inside(body, o) or _inside(o, body) for o in kept):
             kept.append(body)
-    return kept
+    # A dark round thing may look like a shadow; what is not round and does is one, and what lies on it is it again.
+    shades = [b for b in others if not b.round and is_shadow(b, kept)]
+    return [b for b in kept if not any(b is shade for shade in shades)]
 
 
 def likelihood(features: np.ndarray) -> np.ndarray:

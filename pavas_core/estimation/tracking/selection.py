@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pavas_core.estimation.tracking.bodies import Body, together
 from pavas_core.estimation.tracking.gathering import gather
-from pavas_core.estimation.tracking.joining import cut, join, merge_twins
+from pavas_core.estimation.tracking.joining import cut, cut_where_swapped, join, merge_twins
 from pavas_core.estimation.tracking.linking import Trail
 from pavas_core.estimation.tracking.moving import furthest_run, moves, stirs
 
@@ -26,7 +28,7 @@ def considered(trails: list[Trail], frame_rate: float) -> tuple[list[Body], list
     bodies = [Body(t.observations) for t in trails if len(t.observations) >= 3]
     bodies = sorted((b for b in bodies if b.lit < _LIT), key=Body.weight)[-_MOST_TRAILS:]
     bodies = merge_twins([part for b in bodies for part in cut(b)])
-    bodies = join(bodies, frame_rate)
+    bodies = [b for b in join(cut_where_swapped(bodies), frame_rate) if len(b.frames) >= 3 and b.seen_alone]
     bodies = merge_twins(bodies)
     free = [b for b in bodies if _is_free(b, frame_rate)]
     held = [b for b in bodies if not any(b is f for f in free) and stirs(b)]
@@ -142,7 +144,12 @@ def _is_limb(body: Body, group: Body, frame_rate: float) -> bool:
 
 def _without_shadows(bodies: list[Body]) -> list[Body]:
     """Drop pure darkenings that are seen while something weightier moves."""
-    return [b for b in bodies if not (b.shadow > _SHADOW and any(_casts(other, b) for other in bodies))]
+    return [b for b in bodies if not is_shadow(b, bodies)]
+
+
+def is_shadow(body: Body, others: Sequence[Body]) -> bool:
+    """Whether a body is a pure darkening that one of the others may throw."""
+    return body.shadow > _SHADOW and any(_casts(other, body) for other in others)
 
 
 def _casts(other: Body, shadow: Body) -> bool:
