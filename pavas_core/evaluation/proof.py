@@ -47,7 +47,7 @@ class Size:
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
 
 
-FULL = Size(clips=1200, sweeps=20, edits=80, swaps=60, materials=20, seeds=20, pixels=200)
+FULL = Size(clips=1200, sweeps=40, edits=80, swaps=60, materials=60, seeds=20, pixels=200)
 
 
 def sized(clips: int) -> Size:
