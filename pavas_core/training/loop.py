@@ -153,11 +153,9 @@ def heard_loss(codec: NanoCodec, made: Tensor, true: Tensor, tokens: Tensor) -> 
 
 def _heard(codec: NanoCodec, latent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Level in dB and brightness in octaves of every token (B, L), and of the clip (B,)."""
-    bands = _power(codec, latent.float()).unflatten(2, (codec.config.frames_per_token, -1)).sum(dim=2)
-    whole, octaves = bands.mean(dim=1), codec.band_octaves().to(bands)
-    levels = [10 * one.sum(dim=-1).clamp(min=1e-14).log10() for one in (bands, whole)]
-    brightness = [(one * octaves).sum(dim=-1) / one.sum(dim=-1).clamp(min=1e-14) for one in (bands, whole)]
-    return levels[0], brightness[0], levels[1], brightness[1]
+    bands = _bands(codec, latent.float())
+    whole = bands.mean(dim=1)
+    return _level_db(bands), _octaves(codec, bands), _level_db(whole), _octaves(codec, whole)
 
 
 def channel_weights(network: FlowTransformer) -> Tensor:
@@ -371,18 +369,28 @@ def _within(figures: np.ndarray, variants: int) -> np.ndarray:
 
 def clip_levels_db(codec: NanoCodec, latent: Tensor) -> Tensor:
     """Level (B,) of the spectra that latents stand for, in decibels of no fixed reference."""
-    return 10 * _power(codec, latent).mean(dim=(1, 2)).log10()
+    return _level_db(_bands(codec, latent).mean(dim=1))
 
 
 def clip_octaves(codec: NanoCodec, latent: Tensor) -> Tensor:
     """Brightness (B,): energy-weighted mean of log2 frequency."""
-    power = _power(codec, latent).unflatten(2, (codec.config.frames_per_token, -1)).sum(dim=(1, 2))
-    return (power * codec.band_octaves().to(power)).sum(dim=1) / power.sum(dim=1)
+    return _octaves(codec, _bands(codec, latent).mean(dim=1))
 
 
-def _power(codec: NanoCodec, latent: Tensor) -> Tensor:
-    """Power (B, L, bands * frames) in mel bands."""
-    return (latent @ codec.basis.to(latent) + codec.mean.to(latent)).exp().square()
+def _bands(codec: NanoCodec, latent: Tensor) -> Tensor:
+    """Power (B, L, bands) in the mel bands of every token."""
+    power = (latent @ codec.basis.to(latent) + codec.mean.to(latent)).exp().square()
+    return power.unflatten(2, (codec.config.frames_per_token, -1)).sum(dim=2)
+
+
+def _level_db(bands: Tensor) -> Tensor:
+    """Level (...) of powers (..., bands)."""
+    return 10 * bands.sum(dim=-1).clamp(min=1e-14).log10()
+
+
+def _octaves(codec: NanoCodec, bands: Tensor) -> Tensor:
+    """Energy-weighted mean of log2 frequency (...) of powers (..., bands)."""
+    return (bands * codec.band_octaves().to(bands)).sum(dim=-1) / bands.sum(dim=-1).clamp(min=1e-14)
 
 
 def _mapped(given: Batch, change: Callable[[Tensor], Tensor]) -> Batch:

@@ -60,13 +60,17 @@ class Body:
         return float(np.hypot(*(high - low)))
 
     @cached_property
-    def _own(self) -> list[Observation]:
-        return [o for o in self.observations if not (o.by_template or o.held)] or self.observations
+    def _alone(self) -> list[Observation]:
+        return [o for o in self.observations if not (o.by_template or o.held)]
 
-    @cached_property
+    @property
+    def _own(self) -> list[Observation]:
+        return self._alone or self.observations
+
+    @property
     def seen_alone(self) -> bool:
         """It was once a region by itself, not only found by its template or held where it was."""
-        return any(not (o.by_template or o.held) for o in self.observations)
+        return bool(self._alone)
 
     @cached_property
     def attached(self) -> float:

@@ -96,7 +96,7 @@ def join(bodies: list[Body], frame_rate: float) -> list[Body]:
         a, b = bodies[i], bodies[j]
         come, gone = (a, b) if b.first.frame > a.last.frame else _whole_parts(a, b)
         gap = gone.first.frame - come.last.frame
-        cost = _join_cost(come, gone, gap) if 0 < gap <= longest else _JOIN_COST
+        cost = _join_cost(come, gone) if 0 < gap <= longest else _JOIN_COST
         if cost < _JOIN_COST:
             pairs.append((cost, int(i), int(j)))
     after: dict[int, int] = {}
@@ -138,8 +138,9 @@ def _in_turn(a: Body, b: Body) -> Body:
     return Body([seen[f] for f in sorted(seen)])
 
 
-def _join_cost(a: Body, b: Body, gap: int) -> float:
+def _join_cost(a: Body, b: Body) -> float:
     """Below ``_JOIN_COST`` where two trails are likely one body: on a smooth path, at rest, or struck."""
+    gap = b.first.frame - a.last.frame
     ratio = abs(math.log(a.side / b.side))
     if ratio > _SIZE:
         return 9.0
@@ -217,23 +218,26 @@ def _goes_on(body: Body, i: int, other: Body) -> bool:
     """Whether the first ``i`` observations of a body go on better as the other than as the rest of it."""
     if not _LEAST <= i < len(body.frames):
         return False
-    head = Body(body.observations[max(0, i - _AROUND) : i])
-    cost = _join_cost(head, other, other.first.frame - head.last.frame)
-    return cost < _JOIN_COST and cost + _BETTER < _own_cost(body, i)
+    head, tail = _around(body, i)
+    return _joins_better(_join_cost(head, other), head, tail)
 
 
 def _comes(other: Body, body: Body, i: int) -> bool:
     """Whether the observations of a body from ``i`` on come from the other rather than from those before."""
     if not 0 < i <= len(body.frames) - _LEAST:
         return False
-    tail = Body(body.observations[i : i + _AROUND])
-    cost = _join_cost(other, tail, tail.first.frame - other.last.frame)
-    return cost < _JOIN_COST and cost + _BETTER < _own_cost(body, i)
+    head, tail = _around(body, i)
+    return _joins_better(_join_cost(other, tail), head, tail)
 
 
-def _own_cost(body: Body, i: int) -> float:
-    head, tail = Body(body.observations[max(0, i - _AROUND) : i]), Body(body.observations[i : i + _AROUND])
-    return _join_cost(head, tail, tail.first.frame - head.last.frame)
+def _around(body: Body, i: int) -> tuple[Body, Body]:
+    """What a body was lately before its observation ``i``, and soon after."""
+    return Body(body.observations[max(0, i - _AROUND) : i]), Body(body.observations[i : i + _AROUND])
+
+
+def _joins_better(cost: float, head: Body, tail: Body) -> bool:
+    """Whether at this cost another trail is the same body, and likelier so than ``head`` and ``tail`` are."""
+    return cost < _JOIN_COST and cost + _BETTER < _join_cost(head, tail)
 
 
 def _end_speed(observations: list[Observation]) -> np.ndarray:

@@ -58,6 +58,7 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
     for i in np.argsort(-likely, kind="stable"):
         if likely[i] >= _LEAST and not any(_double(chosen[i], other) for other in kept):
             kept.append(chosen[i])
+    likeliest = len(kept)
     for i in np.argsort(-clearly, kind="stable"):
         body = others[i]
         if clearly[i] < _CLEARLY:
@@ -66,9 +67,8 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
             continue
         if not any(_double(body, o) or _inside(body, o) or _inside(o, body) for o in kept):
             kept.append(body)
-    # A dark round thing may look like a shadow; what is not round and does is one, and what lies on it is it again.
-    shades = [b for b in others if not b.round and is_shadow(b, kept)]
-    return [b for b in kept if not any(b is shade for shade in shades)]
+    # A dark round thing may look like a shadow; what is not round and does is one. It goes last: what lies on it is it.
+    return kept[:likeliest] + [b for b in kept[likeliest:] if b.round or not is_shadow(b, kept)]
 
 
 def likelihood(features: np.ndarray) -> np.ndarray:
