@@ -347,9 +347,9 @@ def test_wrong_levels_and_brightness_are_heard(data: Examples, codec: NanoCodec)
     latent, tokens = data.latent[:2, 0].float(), torch.ones(2, data.latent.shape[2])
     frames = codec.config.frames_per_token
 
-    def error(shift: torch.Tensor) -> torch.Tensor:
+    def error(shift: torch.Tensor, scenes: tuple[int, int] = (0, 1)) -> torch.Tensor:
         # the codec's few components carry a shift of all bands only in part, and no two parts alike
-        return heard_loss(codec, latent + shift @ codec.basis.T, latent, tokens)
+        return heard_loss(codec, latent + shift @ codec.basis.T, latent, tokens, torch.tensor(scenes))
 
     louder = torch.ones(codec.config.bands * frames) * float(np.log(10) / 20)
     brighter = torch.linspace(-0.3, 0.3, codec.config.bands).repeat(frames)
@@ -358,6 +358,15 @@ def test_wrong_levels_and_brightness_are_heard(data: Examples, codec: NanoCodec)
     assert (error(3 * louder) > 0).all()
     assert (error(-6 * louder) > 0).all()
     assert (error(brighter) > 0).all()
+    # what both variants of a scene share is no wrong change; what one of them has alone is
+    latent = latent[:1].repeat(2, 1, 1)
+    for shift in (louder, brighter):
+        torch.testing.assert_close(error(shift, (3, 3)), error(shift))
+        of_one = torch.stack([0 * shift, shift]).unsqueeze(1)
+        apart, together = error(of_one), error(of_one, (3, 3))
+        assert together[0] == apart[0]
+        assert together[1] > 1.5 * apart[1]
+        assert torch.equal(error(of_one, (-1, -1)), apart)
 
 
 def test_what_the_sampler_heads_for_is_judged_by_ear(data: Examples, codec: NanoCodec) -> None:
@@ -369,7 +378,7 @@ def test_what_the_sampler_heads_for_is_judged_by_ear(data: Examples, codec: Nano
     start = tempered(noise, codec)
     weight = token_weights(given.physics, start.shape[1])
     off = (start - model.network.normalize(given.latent)).square() * channel_weights(model.network) * weight[..., None]
-    heard = heard_loss(codec, model.network.unnormalize(start), given.latent, weight)
+    heard = heard_loss(codec, model.network.unnormalize(start), given.latent, weight, given.scene)
     wanted = BY_EAR * (heard.mean() + BY_EAR_MEAN * off.mean())
     for stage in (0, 3):
         torch.testing.assert_close(_loss(model, codec, given, by_ear=True, stage=stage), wanted, rtol=1e-4, atol=1e-4)

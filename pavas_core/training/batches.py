@@ -83,6 +83,8 @@ class Examples:
 class Batch:
     """What one training step sees."""
 
+    scene: Tensor
+    """(B,): items of one number are one scene under several physics."""
     latent: Tensor
     sync: Tensor
     clip: Tensor
@@ -206,6 +208,7 @@ def batch(data: Examples, scene: np.ndarray, variant: np.ndarray, rng: np.random
         objects * present[..., None], present, mass, speed, token, impulse, known, fact_columns(facts)
     )
     return Batch(
+        torch.from_numpy(scene),
         data.latent[scene, variant].float(),
         sync,
         clip,
@@ -260,6 +263,7 @@ def whole(data: Examples, scene: np.ndarray, variant: np.ndarray) -> Batch:
     )
     never = torch.zeros(size, dtype=torch.bool)
     return Batch(
+        torch.from_numpy(scene),
         data.latent[scene, variant].float(),
         data.sync[scene].float(),
         data.clip[scene].float(),

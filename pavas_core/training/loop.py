@@ -55,6 +55,8 @@ BY_EAR_MEAN = 0.5
 """Within the loss by ear, weight of the squared error of the latent itself."""
 TOKEN_DB, CLIP_DB, OCTAVES = 6.0, 4.0, 0.5
 """Errors of a token's and of a clip's level, and of the brightness of either, from which on the loss is linear."""
+CHANGE_DB, CHANGE_OCTAVES = 2.0, 0.2
+"""The same of what changes from one physics of a scene to another: most changes of brightness are small."""
 AVERAGE_EVERY = 4
 
 
@@ -135,20 +137,36 @@ def batch_loss(
     mean = ((made - clean).square() * weight).mean(dim=(1, 2))
     # what nobody tells the network it cannot be wrong about
     known = given.physics.impacts_known
-    heard = heard_loss(codec, network.unnormalize(made), given.latent, tokens) * known + BY_EAR_MEAN * mean
+    scene = torch.where(known & by_ear, given.scene, -1)
+    heard = heard_loss(codec, network.unnormalize(made), given.latent, tokens, scene) * known + BY_EAR_MEAN * mean
     return torch.where(by_ear, BY_EAR * heard, flow).mean()
 
 
-def heard_loss(codec: NanoCodec, made: Tensor, true: Tensor, tokens: Tensor) -> Tensor:
+def heard_loss(codec: NanoCodec, made: Tensor, true: Tensor, tokens: Tensor, scene: Tensor) -> Tensor:
     """Errors (B,) of latents (B, L, C) in level and brightness, of every token by its weight ``tokens`` (B, L) and of
-    the clip; squares that go on linearly (Huber, 1964)."""
-    errors = [one - other for one, other in zip(_heard(codec, made), _heard(codec, true), strict=True)]
-    scales = (TOKEN_DB, OCTAVES, CLIP_DB, OCTAVES)
-    parts = [
-        nn.functional.huber_loss(error / scale, torch.zeros_like(error), reduction="none")
-        for error, scale in zip(errors, scales, strict=True)
-    ]
-    return (parts[0] * tokens).mean(dim=1) + (parts[1] * tokens).mean(dim=1) + parts[2] + parts[3]
+    the clip, and in how a clip changes from the item before it where that is of the same ``scene`` (B,; none where
+    negative); squares that go on linearly (Huber, 1964)."""
+    token_db, token_octaves, clip_db, clip_octaves = (
+        one - other for one, other in zip(_heard(codec, made), _heard(codec, true), strict=True)
+    )
+    return (
+        (_huber(token_db / TOKEN_DB) * tokens).mean(dim=1)
+        + (_huber(token_octaves / OCTAVES) * tokens).mean(dim=1)
+        + _huber(clip_db / CLIP_DB)
+        + _huber(clip_octaves / OCTAVES)
+        + _huber(_change(clip_db, scene) / CHANGE_DB)
+        + _huber(_change(clip_octaves, scene) / CHANGE_OCTAVES)
+    )
+
+
+def _huber(errors: Tensor) -> Tensor:
+    return nn.functional.huber_loss(errors, torch.zeros_like(errors), reduction="none")
+
+
+def _change(figures: Tensor, scene: Tensor) -> Tensor:
+    """Every one of ``figures`` (B,) less the one before it, 0 where that is of another scene."""
+    same = (scene[1:] == scene[:-1]) & (scene[1:] >= 0)
+    return nn.functional.pad(torch.where(same, figures[1:] - figures[:-1], 0.0), (1, 0))
 
 
 def _heard(codec: NanoCodec, latent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -405,7 +423,7 @@ def _on(given: Batch, device: str) -> Batch:
 
 
 def _share_of(value: Tensor, rank: int, processes: int) -> Tensor:
-    return value[rank::processes]
+    return value.tensor_split(processes)[rank]
 
 
 def _share(given: Batch, rank: int, processes: int) -> Batch:
