@@ -57,6 +57,8 @@ def test_words_to_material(text, key):
         ("rubber ball on wooden floor", {"ball": "rubber"}, "wood", ()),
         ("a hammer hitting a nail", {"hammer": "steel"}, "steel", ()),
         ("glass bottle and steel rods falling on concrete", {"bottle": "glass", "rod": "steel"}, "concrete", ()),
+        ("wood mallet and leather ball on grass", {"mallet": "wood", "ball": "leather"}, "grass", ()),
+        ("mallet", {"mallet": "rubber"}, "unknown", ()),
         ("a man jumping on the bed", {"man": "flesh"}, "foam", ()),
         ("ball", {"ball": "unknown"}, "unknown", ()),
         ("wooden", {"*": "wood"}, "unknown", ()),

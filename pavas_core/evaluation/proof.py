@@ -7,6 +7,7 @@ the pessimistic end of the interval meets it.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
@@ -36,12 +37,12 @@ class Size:
     """How many clips each measurement gets."""
 
     clips: int = 200
-    sweeps: int = 12
+    sweeps: int = 16
     """Per contact type."""
     edits: int = 16
     swaps: int = 20
     materials: int = 16
-    seeds: int = 16
+    seeds: int = 8
     pixels: int = 80
     tries: int = 30
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
@@ -112,17 +113,21 @@ def _measure(size: Size, folder: str, pool: Executor | None, runtime: Runtime) -
         ("seeds", tasks.seeds_task, (), size.seeds),
     ]
     found |= {name: [] for name, *_ in wanted}
-    for turn in range(size.tries):
+    tried = {name: 0 for name, *_ in wanted}
+    while True:
         # all measurements of a turn together, so that no process waits for the slowest clip of each
-        jobs = [
-            (name, task, (first + 60_000 + 5_000 * number + turn * count + index, *extra))
-            for number, (name, task, extra, count) in enumerate(wanted)
-            if len(found[name]) < count
-            for index in range(count)
-        ]
-        more = _run(jobs, pool, runtime)
+        jobs = []
+        for number, (name, task, extra, count) in enumerate(wanted):
+            lacking, rate = count - len(found[name]), max(1, len(found[name])) / max(1, tried[name])
+            more = min(math.ceil(lacking / min(1.0, rate)), count * size.tries - tried[name])
+            seeds = first + 60_000 + 5_000 * number + tried[name] + np.arange(more)
+            jobs += [(name, task, (int(seed), *extra)) for seed in seeds]
+            tried[name] += more
+        if not jobs:
+            break
+        its = _run(jobs, pool, runtime)
         for name, _, _, count in wanted:
-            found[name] = (found[name] + more.get(name, []))[:count]
+            found[name] = (found[name] + its.get(name, []))[:count]
     return found
 
 

@@ -146,7 +146,7 @@ _SYNONYMS = {
     "ice": "ice icy",
     "bone": "bone ivory antler",
     "plastic": "plastic acrylic nylon pvc polypropylene vinyl laminate lego toy bucket phone pingpong bowling",
-    "rubber": "rubber rubbery latex silicone tyre tire basketball tennis sneaker trainer",
+    "rubber": "rubber rubbery latex silicone tyre tire basketball tennis sneaker trainer mallet",
     "leather": "leather leathery football soccer volleyball baseball shoe boot glove",
     "cardboard": "cardboard carton box parcel package",
     "paper": "paper book newspaper magazine notebook",
