@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pavas_core.estimation.planar.hops import hopped
 from pavas_core.estimation.planar.moments import Moments, find_moments, likelihood, seen_to_stop
 from pavas_core.estimation.planar.scorer import Peak, find_peaks
 from pavas_core.estimation.planar.sides import told_anew
@@ -93,9 +94,12 @@ def judged(
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
             breaks = _weighed(breaks, moments, met_s, velocity, track, tracks, time_scale, trusted)
-        if not (trusted and velocity.free):
+        breaks = sorted(breaks, key=lambda b: b.time_s)
+        if trusted and velocity.free:
+            breaks = hopped(breaks, path, track, tracks, velocity.metres_per_px, time_scale)
+        else:
             breaks = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
-        out.append(replace(velocity, breaks=tuple(sorted(breaks, key=lambda b: b.time_s))))
+        out.append(replace(velocity, breaks=tuple(breaks)))
     return out
 
 

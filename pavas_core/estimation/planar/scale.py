@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +22,8 @@ _SHORTEST_S = 0.13
 _SHORTEST_ALONE_S = 0.28
 GIVEN_SIGMA = 0.02
 """Relative standard error of metres per pixel that somebody has measured."""
+_LEVEL, _ON_THE_WAY = 0.5, 0.1
+"""Of the rise of a hop: how much lower or higher it may end than it began, and how far off its places may lie."""
 _OTHER_GRAVITY = 0.3
 """Logarithm by which tilt and perspective let gravity seem another."""
 _TILT_SIGMA = 0.04
@@ -76,8 +79,31 @@ def find_flights(cut: CutPath, width: int, time_scale: float) -> list[Flight]:
             continue
         if _jerk(t, p[:, 1], s * worse) * (t[-1] - t[0]) > max(0.35 * ay, 2.5 * sigma):
             continue
-        found.append(Flight(float(t[0]), float(t[-1]), float(ay), sigma, float(drop)))
+        found.append(Flight(*_hop_of(cut, first, last, middle, values), float(ay), sigma, float(drop)))
     return _apart(found)
+
+
+def _hop_of(cut: CutPath, first: int, last: int, middle_s: float, values: np.ndarray) -> tuple[float, float]:
+    """When the flight of the samples ``first`` to ``last`` began and ended: at the contacts around it, where all
+    between them goes on as it does and ends about as high as it began; ``values`` are its place, velocity and
+    acceleration at ``middle_s``.
+
+    What hands do between two blows may bend like a flight for a while, but not from the one blow to the other.
+    """
+    times, heights = cut.path.times_s, cut.path.points[:, 1]
+    start_s, end_s = float(times[first]), float(times[last])
+    for left, met in pairwise(cut.kinks):
+        if not (left.time_s <= end_s and start_s <= met.time_s):
+            continue
+        rise = values[2, 1] * (met.time_s - left.time_s) ** 2 / 8
+        others = (times > left.time_s) & (times < met.time_s) & ((times < start_s) | (times > end_s))
+        u = times[others] - middle_s
+        off = np.abs(heights[others] - values[0, 1] - values[1, 1] * u - 0.5 * values[2, 1] * u**2)
+        turned = left.before[1] > 0 > left.after[1] and met.before[1] > 0
+        level = abs(met.place[1] - left.place[1]) < _LEVEL * rise
+        if turned and level and (not off.size or float(np.median(off)) < _ON_THE_WAY * rise):
+            return left.time_s, met.time_s
+    return start_s, end_s
 
 
 def _jerk(t: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> float:
