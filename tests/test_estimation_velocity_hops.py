@@ -103,3 +103,17 @@ def test_one_bounce_between_two_contacts_tells_gravity() -> None:
     velocity = planar_velocity(make_tracks(tracks.times_s, make_track("ball-1", points, 30.0, seen))).velocities[0]
     assert velocity.scale_source == "gravity"
     assert velocity.metres_per_px == pytest.approx(1 / PX_PER_M, rel=0.1)
+
+
+@pytest.mark.parametrize(("width_m", "source"), [(2.5, "gravity"), (8.0, "gravity"), (40.0, "assumed")])
+def test_one_flight_alone_does_not_make_a_picture_a_field_wide(width_m: float, source: str) -> None:
+    times_s = np.arange(0, 1.2, 1 / RATE)
+    px_per_m = 640 / width_m
+    thrown = px_per_m * np.stack([0.3 + 0.2 * times_s, 2.0 - 5.9 * times_s + 0.5 * 9.81 * times_s**2], axis=1)
+    thrown += 100 + np.random.default_rng(5).normal(0, 0.3, thrown.shape)
+    velocity = planar_velocity(make_tracks(times_s, make_track("ball-1", thrown, 30.0))).velocities[0]
+    assert velocity.scale_source == source
+    assert velocity.free == (source == "gravity")
+    # who says how large a pixel is need not be told that fields are rare
+    tracks = make_tracks(times_s, make_track("ball-1", thrown, 30.0))
+    assert planar_velocity(tracks, metres_per_px=1 / px_per_m).velocities[0].free

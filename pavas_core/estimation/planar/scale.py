@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,6 +20,8 @@ TYPICAL_SIGMA = 0.9
 _WIDTHS_M = (0.12, 80.0)
 _SHORTEST_S = 0.13
 _SHORTEST_ALONE_S = 0.28
+_UNUSUAL = 2.0 * TYPICAL_SIGMA
+"""Logarithm of gravity over the usual one up to which a lone flight is believed."""
 GIVEN_SIGMA = 0.02
 """Relative standard error of metres per pixel that somebody has measured."""
 _LEVEL, _ON_THE_WAY = 0.5, 0.1
@@ -124,11 +126,12 @@ def _apart(flights: list[Flight]) -> list[Flight]:
     return sorted(kept, key=lambda f: f.start_s)
 
 
-def agree(flights: list[Flight]) -> tuple[float, float, int] | None:
+def agree(flights: Sequence[Flight], usual_px_s2: float) -> tuple[float, float, int] | None:
     """Gravity in pixels per second squared, its relative standard error and how many flights say so; None without any.
 
-    The value is the one that most flights, weighted by certainty, agree on within their errors and a tenth. A short
-    flight that no other one confirms says nothing: hands and paws move like that.
+    The value is the one that most flights, weighted by certainty, agree on within their errors and a tenth. A flight
+    that no other one confirms says nothing where it is short, for hands and paws move like that, or where its gravity
+    is far from the usual one, so that the picture would be a hand or a field wide: somebody bows or sits down.
     """
     if not flights:
         return None
@@ -138,7 +141,8 @@ def agree(flights: list[Flight]) -> tuple[float, float, int] | None:
     near = np.abs(np.log(values[:, None] / values[None, :])) < 0.1 + 1.5 * (sigmas / values)[:, None]
     best = int(np.argmax((near * weights[:, None]).sum(axis=0)))
     same = near[:, best]
-    if same.sum() == 1 and flights[best].end_s - flights[best].start_s < _SHORTEST_ALONE_S:
+    lasts = flights[best].end_s - flights[best].start_s
+    if same.sum() == 1 and (lasts < _SHORTEST_ALONE_S or abs(np.log(values[best] / usual_px_s2)) > _UNUSUAL):
         return None
     logs, w = np.log(values[same]), weights[same]
     mean = float((w * logs).sum() / w.sum())

@@ -143,17 +143,18 @@ def _measure(
     if given is not None:
         expected = _gravity_px(given, time_scale)
         motions = [replace(m, flights=scales.falling_at(m.flights, expected, given.sigma)) for m in motions]
-    scene_gravity = scales.agree([f for m in motions for f in m.flights])
+    usual = _gravity_px(given or scales.typical(tracks.width), time_scale)
+    scene_gravity = scales.agree([f for m in motions for f in m.flights], usual)
     velocities, notes = [], []
     for i, motion in enumerate(motions):
         runtime.step("Measuring velocity", count + i, 2 * count)
-        own = scales.agree(list(motion.flights))
+        own = scales.agree(motion.flights, usual)
         scale = given or _scale(motion, sizes, own, scene_gravity, tracks.width, time_scale)
         if motion.reliable and (own is not None or scale.source in ("metres_per_pixel", "known_size")):
             gravity = own[0] if own is not None else _gravity_px(scale, time_scale)
             motion = _look_again(motion, tracks, gravity, scale.sigma, time_scale)
             if own is not None and scale.source == "gravity":
-                own = scales.agree(list(motion.flights)) or own
+                own = scales.agree(motion.flights, gravity) or own
                 scale = _scale(motion, sizes, own, scene_gravity, tracks.width, time_scale)
         velocities.append(_velocity(motion, tracks, scale, time_scale))
         notes.append(f"{motion.track.object_id}: scale from {scale.reason}, {100 * scale.sigma:.0f} % standard error.")
@@ -276,7 +277,7 @@ def _velocity(motion: _Motion, tracks: TrackSet, scale: Scale, time_scale: float
     vector[:, :2] = px * factor
     vector[np.isfinite(px).all(axis=1), 2] = 0.0
     sigma = sigma_px * factor
-    free = scales.agree(list(motion.flights)) is not None
+    free = scales.agree(motion.flights, _gravity_px(scale, time_scale)) is not None
     breaks = _breaks(motion, tracks, factor, free)
     vector = _possible(vector)
     speed = np.linalg.norm(vector, axis=1)
