@@ -254,6 +254,15 @@ def test_nothing_speaks_against_two_that_touch_and_are_surely_hit_at_once(
     assert sum(b.confidence >= 0.5 for b in found.breaks) == expected
 
 
+@pytest.mark.parametrize(("heard", "expected"), [(0.9, 0), (0.995, 1)])
+def test_nothing_speaks_against_what_the_scorer_is_certain_of(
+    monkeypatch: pytest.MonkeyPatch, heard: float, expected: int
+) -> None:
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [[Peak(1.3, heard, 1.0, 0.2)]])
+    monkeypatch.setattr(hits, "likelihood", lambda measures: np.full(len(measures), 0.1))
+    assert len(judged(tool(abrupt=False))) == expected
+
+
 def test_rigid_things_that_nothing_drives_are_not_weighed() -> None:
     track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
     assert judged(track, reliable=True, rigid=True) == judged(replace(track, stops=None), reliable=True)

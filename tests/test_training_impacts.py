@@ -62,6 +62,32 @@ def test_what_is_hidden_is_nowhere(sim: SimulatedClip) -> None:
     assert np.isnan(gone.flow_px_s).all()
 
 
+def test_what_stops_goes_with_its_track(sim: SimulatedClip) -> None:
+    true = sim.scene.tracks
+    assert true is not None
+    count = len(true.times_s)
+    stops = np.tile(np.array([0.5, 2e-3, 0.1], np.float32), (count, 1))
+    tracks = replace(true, tracks=(replace(true.tracks[0], stops=stops),))
+    seen = np.arange(count) < count // 2
+    told = hidden(tracks.tracks[0], seen).stops
+    assert told is not None
+    shown = tracks.tracks[0].visible & seen
+    assert np.isnan(told[count // 2 + 1 :]).all()
+    np.testing.assert_array_equal(told[shown], stops[shown])
+    kept = 0
+    for seed in range(12):
+        other, slower = altered(tracks, np.random.default_rng(seed))
+        for track in other.tracks:
+            if track.stops is None:
+                continue
+            kept += 1
+            assert len(track.stops) == len(other.times_s)
+            known = np.isfinite(track.stops[:, 1])
+            assert np.median(track.stops[known, 1]) * slower == pytest.approx(2e-3, rel=0.1)
+            assert ((track.stops[known, 0] >= 0) & (track.stops[known, 0] <= 1)).all()
+    assert kept >= 3
+
+
 def test_a_slowed_clip_lasts_longer(sim: SimulatedClip) -> None:
     tracks, _ = imitate(sim, np.random.default_rng(1))
     for seed in range(6):
@@ -104,7 +130,10 @@ def test_a_seed_gives_one_network_and_numpy_evaluates_it(examples: list[Example]
     for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     x = examples[0].features.astype(np.float32)
-    weights = {name: value.numpy() for name, value in first.state_dict().items()}
+    members = list(first.members.children())
+    assert len(members) == recipe.members
+    assert not torch.equal(members[0].out.bias, members[1].out.bias)
+    weights = [{name: value.numpy() for name, value in one.state_dict().items()} for one in members]
     with torch.no_grad():
         wanted = first(torch.from_numpy(x.T[None]))[0].numpy().T
     np.testing.assert_allclose(response(x, weights), wanted, atol=1e-4)

@@ -56,7 +56,13 @@ def hidden(track: Track, visible: np.ndarray) -> Track:
     flow = track.flow_px_s
     if flow is not None:
         flow = np.where((seen[1:] & seen[:-1])[:, None], flow, np.nan).astype(np.float32)
-    return replace(track, visible=seen, boxes=boxes, centroids=centroids, area_px=area, flow_px_s=flow)
+    stops = track.stops
+    if stops is not None:
+        # Told of a frame by the flow on either side of it.
+        whole = seen.copy()
+        whole[1:] |= seen[:-1]
+        stops = np.where(whole[:, None], stops, np.nan).astype(np.float32)
+    return replace(track, visible=seen, boxes=boxes, centroids=centroids, area_px=area, flow_px_s=flow, stops=stops)
 
 
 def with_arm(track: Track, tracks: TrackSet, rng: np.random.Generator) -> Track:
@@ -427,6 +433,8 @@ def altered(tracks: TrackSet, rng: np.random.Generator) -> tuple[TrackSet, float
             track = hidden(track, rng.random(count) > rng.uniform(0, 0.08))
         if rng.random() < 0.1:
             track = replace(track, flow_px_s=None)
+        if rng.random() < 0.1:
+            track = replace(track, stops=None)
         seen = np.flatnonzero(track.visible)
         if rng.random() < 0.12 and len(seen) > 16:
             first = np.arange(count) < int(rng.choice(seen[5:-5]))
@@ -437,6 +445,8 @@ def altered(tracks: TrackSet, rng: np.random.Generator) -> tuple[TrackSet, float
         out.pop(int(rng.integers(len(out))))
     slower = float(np.exp(rng.uniform(*np.log([0.75, 1.35])))) if rng.random() < 0.6 else 1.0
     out = [t if t.flow_px_s is None else replace(t, flow_px_s=t.flow_px_s / np.float32(slower)) for t in out]
+    pace = np.array([1.0, 1.0 / slower, 1.0], np.float32)
+    out = [t if t.stops is None else replace(t, stops=t.stops * pace) for t in out]
     duration_s = tracks.duration_s * slower
     return replace(tracks, tracks=tuple(out), times_s=tracks.times_s * slower, duration_s=duration_s), slower
 
@@ -452,12 +462,18 @@ def _noisy(track: Track, noise: float, frame_s: float, rng: np.random.Generator)
     if flow is not None:
         flow = flow * np.exp(rng.normal(0, 0.12, (count - 1, 1))) + rng.normal(0, 0.3 * noise / frame_s, flow.shape)
         flow = np.asarray(flow, np.float32)
+    stops = track.stops
+    if stops is not None:
+        share = np.clip(stops[:, 0] + rng.normal(0, 0.06, count), 0, 1)
+        lost = stops[:, 1] * np.exp(rng.normal(0, 0.15, count))
+        stops = np.stack([share, lost, stops[:, 2]], axis=1).astype(np.float32)
     return replace(
         track,
         centroids=track.centroids + shift,
         boxes=track.boxes + np.tile(shift, 2) + edges,
         area_px=track.area_px * swell,
         flow_px_s=flow,
+        stops=stops,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pavas_core.estimation.planar.scorer import DILATIONS, INSIDE, MOST_SIGMAS, OFFSET_S, SPEED_FLOOR
+from pavas_core.estimation.planar.scorer import COMMON, DILATIONS, INSIDE, MOST_SIGMAS, OFFSET_S, SPEED_FLOOR
 from pavas_core.estimation.planar.signals import COLUMNS, mirrored
 from pavas_core.runtime import Runtime
 from pavas_core.training.impact_examples import (
@@ -28,14 +28,19 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-NAME = "pavas-impacts-1"
+NAME = "pavas-impacts-2"
 HELD_OUT_EVERY = 8
 """Of so many tracked scenes one is not trained on."""
 WIDTH = 40
 TAPS = 5
 LENGTH = 288
 """Grid steps of a training crop, 4.8 seconds."""
+_NOISE = 0.05
+"""Added to every signal, in its standard deviations."""
+_DECAY = 0.05
+_DROPOUT = 0.15
 _MARKS = [i for i, name in enumerate(COLUMNS) if name.startswith("mark")]
+_STOPS = [i for i, name in enumerate(COLUMNS) if "stop" in name]
 _OTHERS_MARKS = [COLUMNS.index("near_mark"), COLUMNS.index("apart_mark")]
 
 
@@ -43,9 +48,11 @@ _OTHERS_MARKS = [COLUMNS.index("near_mark"), COLUMNS.index("apart_mark")]
 class ImpactRecipe:
     """How the scorer is trained."""
 
-    steps: int = 3000
+    members: int = 3
+    """Networks, trained alike from seeds one apart."""
+    steps: int = 2500
     batch: int = 32
-    tracked_share: float = 0.45
+    tracked_share: float = 0.7
     """Of a batch: tracks of the shipped tracker; the others are imitated."""
     rate: float = 2.5e-3
     seed: int = 0
@@ -111,20 +118,37 @@ def fit(
     recipe: ImpactRecipe,
     runtime: Runtime,
 ) -> tuple[nn.Module, dict[str, float]]:
-    """A network trained on the examples, and its scores on those held out."""
-    import torch
-
+    """Networks trained on the examples, which answer by their mean, and its scores on those held out."""
     pools = [[one for one in pool if len(one.hit) > 8] for pool in (tracked, imitated)]
     shares = [recipe.tracked_share, 1.0 - recipe.tracked_share]
     shares = [share if pool else 0.0 for share, pool in zip(shares, pools, strict=True)]
     counts = np.round(np.array(shares) / sum(shares) * recipe.batch).astype(int)
-    rng = np.random.default_rng([recipe.seed, 17])
+    told = np.concatenate([one.features[one.weight > 0] for pool in pools for one in pool[::5]]).astype(np.float32)
+    mean, std = told.mean(axis=0), np.maximum(told.std(axis=0), 0.05)
+    network = together(
+        [_trained(pools, counts, mean, std, recipe, recipe.seed + member, runtime) for member in range(recipe.members)]
+    )
+    return network, judge(network, held_out)
+
+
+def _trained(
+    pools: Sequence[Sequence[Example]],
+    counts: np.ndarray,
+    mean: np.ndarray,
+    std: np.ndarray,
+    recipe: ImpactRecipe,
+    seed: int,
+    runtime: Runtime,
+) -> nn.Module:
+    """One network, trained on batches of so many examples (``counts``) of each pool."""
+    import torch
+
+    rng = np.random.default_rng([seed, 17])
     with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        told = np.concatenate([one.features[one.weight > 0] for pool in pools for one in pool[::5]]).astype(np.float32)
-        network = make_network(told.mean(axis=0), np.maximum(told.std(axis=0), 0.05))
-        spread = torch.from_numpy(np.maximum(told.std(axis=0), 0.05))[:, None]
-        optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=0.02)
+        torch.manual_seed(seed)
+        network = make_network(mean, std)
+        spread = torch.from_numpy(std)[:, None]
+        optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.1)
         likely = [np.array([1.0 + one.hit.any() for one in pool]) for pool in pools]
         for step in range(recipe.steps):
@@ -137,7 +161,7 @@ def fit(
             ]
             x, truth = _batch(picked, rng)
             network.train()
-            x = x + 0.03 * spread * torch.randn_like(x)
+            x = x + _NOISE * spread * torch.randn_like(x)
             loss = _loss(network(x), *truth)
             (loss[0] + 0.3 * loss[1] + 0.3 * loss[2]).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -145,8 +169,7 @@ def fit(
             optimiser.zero_grad()
             schedule.step()
         runtime.step("steps", recipe.steps, recipe.steps)
-    network.eval()
-    return network, judge(network, held_out)
+    return network.eval()
 
 
 def judge(network: nn.Module, examples: Sequence[Example]) -> dict[str, float]:
@@ -191,6 +214,8 @@ def _batch(
                 told[:, _MARKS] = 0.0
             if rng.random() < 0.1:
                 told[:, _OTHERS_MARKS] = 0.0
+            if rng.random() < 0.15:
+                told[:, _STOPS] = 0.0
         size = len(told)
         x[row, :, :size] = told.T
         hit[row, :size], weight[row, :size], offset[row, :size] = one.hit[part], one.weight[part], one.offset[part]
@@ -215,8 +240,24 @@ def _loss(
     return entropy, late, off.sum() / known.sum().clamp(min=1)
 
 
+def together(networks: Sequence[nn.Module]) -> nn.Module:
+    """The networks answering by their mean, as ``planar.scorer.response`` does."""
+    import torch
+    from torch import nn
+
+    class Together(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.members = nn.ModuleList(networks)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([one(x) for one in self.members]).mean(dim=0)
+
+    return Together().eval()
+
+
 def make_network(mean: np.ndarray, std: np.ndarray, width: int = WIDTH) -> nn.Module:
-    """The network that ``planar.scorer.response`` evaluates, [B, C, T] to [B, 4, T]."""
+    """One of the networks that ``planar.scorer.response`` evaluates, [B, C, T] to [B, 4, T]."""
     import torch
     from torch import nn
     from torch import nn as operations  # what makes layers, named as in the networks that ComfyUI runs
@@ -234,7 +275,7 @@ def make_network(mean: np.ndarray, std: np.ndarray, width: int = WIDTH) -> nn.Mo
             self.glob = operations.Linear(2 * width, width)
             self.out1 = operations.Conv1d(width, width, 1)
             self.out = operations.Conv1d(width, 4, 1)
-            self.drop = nn.Dropout(0.08)
+            self.drop = nn.Dropout(_DROPOUT)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             inside = x[:, INSIDE : INSIDE + 1].clamp(0, 1)
@@ -251,12 +292,13 @@ def make_network(mean: np.ndarray, std: np.ndarray, width: int = WIDTH) -> nn.Mo
 
 
 def export(network: nn.Module, path: Path, recipe: dict[str, object], scores: dict[str, float]) -> Path:
-    """Write the weights in half precision with what they are and how they came to be."""
+    """Write the weights of networks ``together`` in half precision with what they are and how they came to be."""
     from safetensors.numpy import save_file
 
+    members = [one.state_dict() for one in network.members.children()]  # type: ignore[union-attr]
     tensors = {
-        name: value.detach().numpy().astype(np.float32 if name in ("mean", "std") else np.float16)
-        for name, value in network.state_dict().items()
+        name: value.numpy() if name in COMMON else np.stack([one[name].numpy() for one in members]).astype(np.float16)
+        for name, value in members[0].items()
     }
     facts = {"columns": COLUMNS, "recipe": recipe, "held_out_scores": scores}
     metadata = {"name": NAME, **{topic: json.dumps(value) for topic, value in facts.items()}}

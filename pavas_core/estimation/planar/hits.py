@@ -33,6 +33,8 @@ _REACHES_OUT = 0.85
 """Share of frames in which the border cuts an outline or its joints change it, from which on it is an arm or a body."""
 _SURE = 0.8
 """Probability from which on the scorer is believed of arms and bodies too."""
+_CERTAIN = 0.99
+"""Probability from which on no other measure of a moment speaks against what the scorer hears."""
 _BESIDE_S = 0.1
 """A break of the fits in one of these, this near to what the scorer is sure of, is the same contact seen too late."""
 _CLEAR_FLIGHT = 0.8
@@ -85,15 +87,15 @@ def judged(
     """
     peaks, found = _evidence(tracks, points, reliable, rigid, velocities, time_scale)
     out = []
-    for track, velocity, own, path, trusted, moments, met_s in zip(
-        tracks.tracks, velocities, peaks, points, reliable, found, _met(tracks, peaks), strict=True
+    for track, velocity, own, path, trusted, moments, undoubted_s in zip(
+        tracks.tracks, velocities, peaks, points, reliable, found, _undoubted(tracks, peaks), strict=True
     ):
         if not trusted and _reaches_out(track):
             breaks = _surely_heard(velocity, own, path, track, tracks, time_scale)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
-            breaks = _weighed(breaks, moments, met_s, velocity, track, tracks, time_scale, trusted)
+            breaks = _weighed(breaks, moments, undoubted_s, velocity, track, tracks, time_scale, trusted)
         breaks = sorted(breaks, key=lambda b: b.time_s)
         if trusted and velocity.free:
             breaks = hopped(breaks, path, track, tracks, velocity.metres_per_px, time_scale)
@@ -141,10 +143,14 @@ def _evidence(
     return peaks, found
 
 
-def _met(tracks: TrackSet, peaks: Sequence[Sequence[Peak]]) -> list[list[float]]:
-    """When the scorer is sure of each track and of another that touches it at the same time."""
+def _undoubted(tracks: TrackSet, peaks: Sequence[Sequence[Peak]]) -> list[list[float]]:
+    """When the scorer is all but certain of each track, or sure of it and of another that touches it then."""
     return [
-        [p.time_s for p in mine if p.probability >= _SURE and _is_met(track, p.time_s, tracks, peaks)]
+        [
+            p.time_s
+            for p in mine
+            if p.probability >= _CERTAIN or (p.probability >= _SURE and _is_met(track, p.time_s, tracks, peaks))
+        ]
         for track, mine in zip(tracks.tracks, peaks, strict=True)
     ]
 
@@ -247,7 +253,7 @@ def _told_anew(
 def _weighed(
     breaks: Sequence[Break],
     moments: Moments,
-    met_s: Sequence[float],
+    undoubted_s: Sequence[float],
     velocity: Velocity,
     track: Track,
     tracks: TrackSet,
@@ -256,16 +262,17 @@ def _weighed(
 ) -> list[Break]:
     """The breaks that all the measures of a moment do not speak against, and those that they speak for.
 
-    None speaks against a contact in which two tracks met (at ``met_s``). An arm, an animal or whatever else has no
-    ``reliable`` centre strikes where it is seen to stop, or where that is all the likelier, and once at a time.
+    None speaks against a contact that the scorer leaves no doubt of (at ``undoubted_s``). An arm, an animal or whatever
+    else has no ``reliable`` centre strikes where it is seen to stop, or where that is all the likelier, and once at a
+    time.
     """
     likely, stops = likelihood(moments.measures), seen_to_stop(moments.measures)
     near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
     believed = []
     for one in breaks:
         near = np.abs(moments.times_s - one.time_s) < near_s
-        met = any(abs(one.time_s - time_s) < _near_s(tracks) for time_s in met_s)
-        highest = 1.0 if met else float(likely[near].max(initial=0.0))
+        undoubted = any(abs(one.time_s - time_s) < _near_s(tracks) for time_s in undoubted_s)
+        highest = 1.0 if undoubted else float(likely[near].max(initial=0.0))
         if highest >= (_LIKELY if reliable or stops[near].any() else _UNSTOPPED):
             believed.append((highest, one))
     out = [one for _, one in believed] if reliable else _likeliest(believed)

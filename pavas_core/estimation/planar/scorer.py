@@ -2,7 +2,7 @@
 
 The weights come with the pack: ``python -m pavas_core train impacts`` makes them from simulated scenes. Evaluated with
 numpy alone: a few dilated convolutions over a grid of time (as in Bai, Kolter and Koltun 2018), with what the whole
-track is like added to each moment.
+track is like added to each moment. Several such networks, trained alike from different seeds, answer by their mean.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ OFFSET_S = 0.033
 SPEED_FLOOR = 0.02
 """Picture widths per second, added to speeds before their logarithm is taken."""
 MOST_SIGMAS = 5.0
+COMMON = ("mean", "std")
+"""Of the weights: what all networks share."""
 INSIDE = COLUMNS.index("inside")
 LEAST_PROBABILITY = 0.1
 _APART_S = 0.09
@@ -57,19 +59,27 @@ def find_peaks(tracks: TrackSet, points: Sequence[np.ndarray], marks: Sequence[S
 
 
 @cache
-def weights() -> dict[str, np.ndarray]:
-    """The network's weights by name, float32."""
+def weights() -> tuple[dict[str, np.ndarray], ...]:
+    """The weights of every network by name, float32."""
     from safetensors.numpy import load_file
 
-    return {name: value.astype(np.float32) for name, value in load_file(str(WEIGHTS)).items()}
+    named = {name: value.astype(np.float32) for name, value in load_file(str(WEIGHTS)).items()}
+    return tuple(
+        {name: value if name in COMMON else value[member] for name, value in named.items()}
+        for member in range(len(named["out.bias"]))
+    )
 
 
-def response(x: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Outputs float32 [T, 4] for the features [T, C] of a track.
+def response(x: np.ndarray, weights: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+    """Outputs float32 [T, 4] for the features [T, C] of a track, the mean of all networks.
 
     They are the logit of a contact within OFFSET_S, the time until it in units of that, and the logarithms of the
     speeds before and after it, picture widths per second plus SPEED_FLOOR.
     """
+    return np.asarray(np.mean([_response(x, one) for one in weights], axis=0))
+
+
+def _response(x: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     w = weights
     inside = x[:, INSIDE : INSIDE + 1]
     h = np.clip((x - w["mean"]) / w["std"], -MOST_SIGMAS, MOST_SIGMAS)

@@ -20,6 +20,16 @@ _SLOW = 0.05
 """Picture widths per second: the logarithm of speeds below it is about proportional to them."""
 _LEAST_FAST = 0.02
 _MARK_S = 0.025
+_LITTLE_LOST = 1e-4
+"""Picture areas times picture widths per second: the least that counts as lost where something stops."""
+_AROUND_S = 0.25
+_TURN_S = 0.075
+_TURN_FRAMES = 1.05
+_REST_S = 0.1, 0.35
+_STRONG = 0.95
+"""Quantile of a track's changes of velocity, and of what its stops lose, that the others are measured by."""
+_LEAST_TURN = 0.03
+"""Picture widths per second: a track that never changes its velocity by more than this does not turn."""
 _SIDES = ("left", "top", "right", "bottom")
 COLUMNS = (
     *("v.x", "v.y", "edge.left", "edge.top", "edge.right", "edge.bottom", "flow.x", "flow.y"),
@@ -47,6 +57,8 @@ COLUMNS = (
         "whole",
     ),
     "truncated_share",
+    *("stop_known", "stop_fast", "stop_share", "stop_lost", "stop_own", "stop_first", "stop_most", "stop_down"),
+    *("near_stop", "apart_stop", "turn.x", "turn.y", "turn", "rest", "busy"),
 )
 """Names of the columns; those that end in ``.x`` change sign in a mirror, ``.left`` and ``.right`` change places."""
 
@@ -79,6 +91,10 @@ class Seen:
     """float64 [M, 2]."""
     side: float
     marks: tuple[Mark, ...]
+    stop_times_s: np.ndarray | None = None
+    """float64 [K] frames after which something fast may have stopped; None where nobody has looked."""
+    stops: np.ndarray | None = None
+    """float64 [K, 3] as ``Track.stops`` there."""
 
     @property
     def gaps_s(self) -> np.ndarray:
@@ -106,6 +122,7 @@ def observe(track: Track, tracks: TrackSet, points: np.ndarray, marks: Sequence[
     times = (tracks.times_s[1:] + tracks.times_s[:-1]) / 2
     flow = np.full((len(times), 2), np.nan) if track.flow_px_s is None else track.flow_px_s.astype(float)
     known = np.isfinite(flow).all(axis=1)
+    looked = None if track.stops is None else np.isfinite(track.stops).all(axis=1)
     return Seen(
         times_s=tracks.times_s[frames],
         boxes=boxes / width,
@@ -117,6 +134,8 @@ def observe(track: Track, tracks: TrackSet, points: np.ndarray, marks: Sequence[
         flow=flow[known] / width,
         side=float(np.sqrt(np.median(area))) / width,
         marks=tuple(marks),
+        stop_times_s=None if looked is None else tracks.times_s[looked],
+        stops=None if track.stops is None or looked is None else track.stops[looked].astype(float),
     )
 
 
@@ -144,6 +163,9 @@ def features(seen: Sequence[Seen | None], index: int, tracks: TrackSet, grid: np
         *_others(seen, index, grid, frame_s),
         _camera(tracks, grid),
         *_lasting(me, seen, tracks, grid, frame_s, fast, fast_flow),
+        *_stopped(me, grid, frame_s),
+        *_stopped_beside(seen, index, grid, frame_s),
+        *_turned(me, grid, frame_s, fast_flow),
     ]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -349,3 +371,91 @@ def _lasting(
         float(me.truncated.mean()),
     ]
     return [np.full(len(grid), value) for value in values]
+
+
+def _stopped(me: Seen, grid: np.ndarray, frame_s: float) -> list[np.ndarray]:
+    """What of the fast pixels stops: all of it nought where nobody has looked, all but the first where nothing is fast.
+
+    What is lost is told by itself, a pixel of the object, beside the losses around, and beside the track's largest.
+    """
+    rows = np.zeros((8, len(grid)))
+    if me.stops is None or me.stop_times_s is None:
+        return list(rows)
+    rows[0] = 1.0
+    if not len(me.stops):
+        return list(rows)
+    times, (share, lost, down) = me.stop_times_s, me.stops.T
+    around = np.abs(times[:, None] - times) < _AROUND_S
+    most = max(float(np.quantile(lost, _STRONG)), _LITTLE_LOST)
+    values = np.stack(
+        [
+            np.ones(len(times)),
+            share,
+            np.log1p(lost / _LITTLE_LOST) / 4.0,
+            compressed(lost / max(me.side**2, 1e-6)),
+            lost / np.maximum((around * lost).max(axis=1), 1e-12),
+            np.minimum(lost / most, 2.0),
+            down,
+        ]
+    )
+    # A stop belongs to its frame: nothing is known of the moments halfway to frames where nothing was fast.
+    near = np.abs(times[:, None] - grid)
+    at = near.argmin(axis=0)
+    weight = np.maximum(0.0, 1.0 - near.min(axis=0) / max(frame_s, 1.0 / GRID_HZ))
+    rows[1:] = values[:, at] * np.where(weight > 0, np.minimum(1.0, 2.0 * weight), 0.0)
+    return list(rows)
+
+
+def _stopped_beside(seen: Sequence[Seen | None], index: int, grid: np.ndarray, frame_s: float) -> list[np.ndarray]:
+    """The largest share that stops of other tracks, of those that touch and of those that do not.
+
+    What is little beside the largest stop of its own track counts as much less.
+    """
+    me = seen[index]
+    assert me is not None
+    edges = _at(grid, me.times_s, me.edges)
+    near, apart = np.zeros(len(grid)), np.zeros(len(grid))
+    for number, other in enumerate(seen):
+        if number == index or other is None or other.stops is None or not len(other.stops):
+            continue
+        theirs = _at(grid, other.times_s, other.edges)
+        gap = np.hypot(*np.maximum(np.maximum(theirs[:, :2] - edges[:, 2:], edges[:, :2] - theirs[:, 2:]), 0.0).T)
+        stops = _stopped(other, grid, frame_s)
+        row = stops[2] * np.minimum(stops[6], 1.0)
+        touching = gap <= 0.5 * min(me.side, other.side)
+        near, apart = np.maximum(near, row * touching), np.maximum(apart, row * ~touching)
+    return [near, apart]
+
+
+def _turned(me: Seen, grid: np.ndarray, frame_s: float, fast: float) -> list[np.ndarray]:
+    """How the velocity of the fast pixels changes beside the track's strong changes, and how fast it is a little later.
+
+    Last how many a second of such changes there are.
+    """
+    if len(me.flow) < 2:
+        return list(np.zeros((5, len(grid))))
+    reach = max(_TURN_S, _TURN_FRAMES * frame_s)
+    before, was = _mean_between(me.flow_times_s, me.flow, grid - reach, grid)
+    after, comes = _mean_between(me.flow_times_s, me.flow, grid, grid + reach)
+    turn = (after - before) * (was & comes)[:, None]
+    size = np.hypot(*turn.T)
+    strong = max(float(np.quantile(size[size > 0], _STRONG)) if (size > 0).any() else 0.0, _LEAST_TURN)
+    later, _ = _mean_between(me.flow_times_s, np.hypot(*me.flow.T)[:, None], grid + _REST_S[0], grid + _REST_S[1])
+    peaks = (size[1:-1] > size[:-2]) & (size[1:-1] >= size[2:]) & (size[1:-1] > 0.25 * strong)
+    busy = float(peaks.sum()) / max(float(me.times_s[-1] - me.times_s[0]), 0.3)
+    return [
+        *np.clip(turn / strong, -2, 2).T,
+        np.clip(size / strong, 0, 2),
+        np.clip(later[:, 0] / fast, 0, 2),
+        np.full(len(grid), min(busy / 10.0, 2.0)),
+    ]
+
+
+def _mean_between(
+    times: np.ndarray, values: np.ndarray, first_s: np.ndarray, last_s: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of values [N, C] at ``times`` [N] between two times each [T], and bool [T] where there is any."""
+    low, high = np.searchsorted(times, first_s - 1e-9), np.searchsorted(times, last_s + 1e-9)
+    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    count = np.maximum(high - low, 0)
+    return (sums[np.maximum(high, low)] - sums[low]) / np.maximum(count, 1)[:, None], count > 0
