@@ -37,7 +37,7 @@ class Size:
     """How many clips each measurement gets."""
 
     clips: int = 200
-    sweeps: int = 16
+    sweeps: int = 12
     """Per contact type."""
     edits: int = 16
     swaps: int = 20
