@@ -44,7 +44,7 @@ LANDED_ON = ("grass", "fabric", "soil")
 LEADING = 0.6
 """Impacts are swept that lose this share of all energy lost within a quarter of a second."""
 MATERIALS = ("steel", "ceramic", "iron", "plastic")
-"""From long to short ringing: in the truth each rings at least 1.4 times as long as the next. Wood damps four times as
+"""From long to short ringing: in the truth each rings at least a third longer than the next. Wood damps four times as
 much as ceramic and rings nearly as long, since its modes lie lower. Softer ones are hardly heard over the floor."""
 RUNG = "drop"
 RUNG_S = 0.3, 1.0
