@@ -99,6 +99,14 @@ def test_two_bodies_that_meet_make_one_collision() -> None:
     assert 1.0 <= impact.time_s <= 1.01
 
 
+@pytest.mark.parametrize(("frames", "impacts"), [(1.8, 1), (2.4, 2)])
+def test_one_of_two_that_meet_may_be_seen_to_do_so_two_frames_late(frames: float, impacts: int) -> None:
+    tracks = _tracks((300, 180), (340, 180))
+    first = _velocity("ball-1", _break(1.0, (2.0, 0.0), (0.5, 0.0)))
+    second = _velocity("ball-2", _break(1.0 + frames / 30, (0.0, 0.0), (3.0, 0.0), confidence=0.8))
+    assert len(_scene(tracks, first, second).impacts) == impacts
+
+
 def test_breaks_at_one_time_far_apart_are_two_impacts() -> None:
     tracks = _tracks((100, 180), (540, 180))
     first = _velocity("ball-1", _break(1.0, (0.0, 2.0), (0.0, -1.0)))

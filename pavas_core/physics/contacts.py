@@ -22,6 +22,8 @@ LIKE_SIZE = 3.0
 """Of two bodies of more unlike size the small one meets a part of the large one, whose motion is not the whole's."""
 DRIVING = 0.3
 """Share of a body's gain of speed that whatever kicked it must have moved with."""
+_PAIR_FRAMES = 2.0
+"""Breaks of two bodies this near in time may be of one contact: an arm's or a leg's is seen a frame early or late."""
 REACH = 0.35
 """How far apart two boxes may be and still touch, as a fraction of the smaller body's side."""
 
@@ -159,7 +161,7 @@ def _paired(
             for other in left
             if other.object_id != event.object_id
             and abs(other.at.time_s - event.at.time_s)
-            <= max(1.5 * frame_s, 2.0 * float(np.hypot(other.at.sigma_s, event.at.sigma_s)))
+            <= max(_PAIR_FRAMES * frame_s, 2.0 * float(np.hypot(other.at.sigma_s, event.at.sigma_s)))
             and meet(by_id[event.object_id], by_id[other.object_id], tracks, event.at.time_s)
         ]
         opposite = [m for m in mates if float(_change(m) @ _change(event)) < 0]
