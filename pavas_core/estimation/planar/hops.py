@@ -28,8 +28,9 @@ _LEAST_RISE_PX = 1.5
 """What rises less may as well roll."""
 _SEEN_RISE_PX, _SEEN_FRAMES = 4.0, 2.5
 """A hop that is lower or shorter is not seen: it looks like rest."""
-_FITS = 3.0
-"""Mean squared residual, in standard errors, up to which the places between two contacts lie on a hop."""
+_FITS = 25.0
+"""Mean squared residual, in standard errors, up to which the places between two contacts lie on a hop: blur, and a
+contact told some milliseconds early, bend it by several pixels. A straight line must fit worse."""
 
 
 def hopped(
@@ -102,11 +103,18 @@ def _hop(
     pace = float(np.hypot(*(end - start))) / lasts + gravity * lasts / 2
     ends = np.hypot(_CONTACT_PX, pace * np.array([left.sigma_s, met.sigma_s]))
     weight = 1.0 / np.concatenate([np.full(len(u) - 2, _PLACE_PX), ends])[:, None]
-    design, wanted = weight * np.stack([np.ones_like(u), u], axis=-1), weight * ([*points[inside], start, end] - fallen)
-    path = np.linalg.lstsq(design, wanted, rcond=None)[0]
-    if float(np.square(design @ path - wanted).mean()) > _FITS:
+    design, seen = weight * np.stack([np.ones_like(u), u], axis=-1), np.array([*points[inside], start, end])
+    path, off = _line(design, weight * (seen - fallen))
+    _, straight = _line(design, weight * seen)
+    if off > min(_FITS, straight):
         return None
     return path[1], path[1] + np.array([0.0, gravity * lasts])
+
+
+def _line(design: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, float]:
+    """Place and velocity [2, 2] by least squares, and the mean squared residual."""
+    path = np.linalg.lstsq(design, wanted, rcond=None)[0]
+    return path, float(np.square(design @ path - wanted).mean())
 
 
 def _place(one: Break, tracks: TrackSet) -> np.ndarray:
