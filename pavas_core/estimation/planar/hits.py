@@ -19,7 +19,7 @@ from pavas_core.estimation.planar.moments import Moments, find_moments, likeliho
 from pavas_core.estimation.planar.scorer import Peak, find_peaks
 from pavas_core.estimation.planar.sides import told_anew
 from pavas_core.estimation.planar.signals import Mark
-from pavas_core.physics.contacts import meet
+from pavas_core.physics.contacts import LEAST_CONFIDENCE, meet
 from pavas_core.physics.types import Break, Track, TrackSet, Velocity
 
 _SAME_S = 0.045
@@ -55,8 +55,6 @@ _LIKELY = 0.5
 which something is seen to stop is a blow, whatever else says."""
 _UNSTOPPED = 0.75
 """The same bound where the centre says nothing and nothing is seen to stop: paws and heads turn back as abruptly."""
-_COUNTS = 0.5
-"""Confidence of a break that is a contact by itself."""
 _MOMENT_SIGMA_FRAMES = 0.4
 _MOMENT_SIGMA = 0.25
 """Of the flow of a track's fast pixels, relative."""
@@ -281,7 +279,7 @@ def _weighed(
         if likely[i] < _LIKELY:
             break
         close = [b for b in out if abs(b.time_s - moments.times_s[i]) < _CROWDED_S]
-        if any(b.confidence >= _COUNTS for b in close):
+        if any(b.confidence >= LEAST_CONFIDENCE for b in close):
             continue
         out = [b for b in out if b not in close]
         out.append(_at_moment(moments, int(i), float(likely[i]), velocity, track, tracks, time_scale))
@@ -291,7 +289,7 @@ def _weighed(
 def _likeliest(believed: Sequence[tuple[float, Break]]) -> list[Break]:
     """Of the breaks that crowd together the likeliest, and before all others those that are contacts by themselves."""
     kept: list[Break] = []
-    for _, one in sorted(believed, key=lambda b: (b[1].confidence < _COUNTS, -b[0])):
+    for _, one in sorted(believed, key=lambda b: (b[1].confidence < LEAST_CONFIDENCE, -b[0])):
         if all(abs(one.time_s - other.time_s) >= _CROWDED_S for other in kept):
             kept.append(one)
     return kept

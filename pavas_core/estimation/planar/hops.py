@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from pavas_core.estimation.planar.scale import gravity_at
+from pavas_core.physics.contacts import LEAST_CONFIDENCE
 from pavas_core.physics.types import GRAVITY_MPS2, Break, Track, TrackSet
 
-_COUNTS = 0.5
-"""Confidence from which on a break is a contact that ends a hop."""
 _LONGEST_S = 0.6
 """Longer flights have samples enough on either side, and are bent by more than gravity known to a few per cent."""
 _BLURRED = 0.1
@@ -46,8 +46,8 @@ def hopped(
     ``points`` [L, 2] are its centres in pixels of the first frame.
     """
     out = list(breaks)
-    contacts = [i for i, one in enumerate(out) if one.confidence >= _COUNTS]
-    gravity = GRAVITY_MPS2 * time_scale**2 / metres_per_px
+    contacts = [i for i, one in enumerate(out) if one.confidence >= LEAST_CONFIDENCE]
+    gravity = gravity_at(metres_per_px, time_scale)
     ends: list[tuple[int, int]] = []
     for left, met in pairwise(contacts):
         found = _hop(out[left], out[met], points, track, tracks, gravity)

@@ -165,6 +165,11 @@ def falling_at(flights: Iterable[Flight], gravity_px_s2: float, sigma: float) ->
     )
 
 
+def gravity_at(metres_per_px: float, time_scale: float) -> float:
+    """Gravity where a scale is known, pixels per second of the clip squared."""
+    return GRAVITY_MPS2 * time_scale**2 / metres_per_px
+
+
 def from_gravity(gravity_px_s2: float, sigma: float, count: int, time_scale: float) -> Scale:
     """Metres per pixel from the acceleration of free flights, in pixels per second of the clip squared."""
     metres = GRAVITY_MPS2 * time_scale**2 / gravity_px_s2

@@ -18,7 +18,6 @@ from pavas_core.estimation.planar.scale import GIVEN_SIGMA, Flight, Scale
 from pavas_core.estimation.planar.tips import end_path, strike_in
 from pavas_core.physics.names import find_objects
 from pavas_core.physics.types import (
-    GRAVITY_MPS2,
     MAX_SPEED_MPS,
     Break,
     ObjectSet,
@@ -141,9 +140,9 @@ def _measure(
         runtime.step("Measuring velocity", i, 2 * count)
         motions.append(_first_look(track, tracks, time_scale))
     if given is not None:
-        expected = _gravity_px(given, time_scale)
+        expected = scales.gravity_at(given.metres_per_px, time_scale)
         motions = [replace(m, flights=scales.falling_at(m.flights, expected, given.sigma)) for m in motions]
-    usual = _gravity_px(given or scales.typical(tracks.width), time_scale)
+    usual = scales.gravity_at((given or scales.typical(tracks.width)).metres_per_px, time_scale)
     scene_gravity = scales.agree([f for m in motions for f in m.flights], usual)
     velocities, notes = [], []
     for i, motion in enumerate(motions):
@@ -151,7 +150,7 @@ def _measure(
         own = scales.agree(motion.flights, usual)
         scale = given or _scale(motion, sizes, own, scene_gravity, tracks.width, time_scale)
         if motion.reliable and (own is not None or scale.source in ("metres_per_pixel", "known_size")):
-            gravity = own[0] if own is not None else _gravity_px(scale, time_scale)
+            gravity = own[0] if own is not None else scales.gravity_at(scale.metres_per_px, time_scale)
             motion = _look_again(motion, tracks, gravity, scale.sigma, time_scale)
             if own is not None and scale.source == "gravity":
                 own = scales.agree(motion.flights, gravity) or own
@@ -217,11 +216,6 @@ def _first_look(track: Track, tracks: TrackSet, time_scale: float) -> _Motion:
     return _Motion(track, points, flow, side, reliable, rigid, cuts, flights)
 
 
-def _gravity_px(scale: Scale, time_scale: float) -> float:
-    """Gravity where a scale is known, pixels per second of the clip squared."""
-    return GRAVITY_MPS2 * time_scale**2 / scale.metres_per_px
-
-
 def _look_again(motion: _Motion, tracks: TrackSet, gravity_px_s2: float, sigma: float, time_scale: float) -> _Motion:
     """Kinks and flights of a body that is known to fly at times, and how fast it falls."""
     cuts = tuple(cut_at_kinks(c.path, tracks.width, tracks.frame_s, gravity_px_s2) for c in motion.cuts)
@@ -277,7 +271,7 @@ def _velocity(motion: _Motion, tracks: TrackSet, scale: Scale, time_scale: float
     vector[:, :2] = px * factor
     vector[np.isfinite(px).all(axis=1), 2] = 0.0
     sigma = sigma_px * factor
-    free = scales.agree(motion.flights, _gravity_px(scale, time_scale)) is not None
+    free = scales.agree(motion.flights, scales.gravity_at(scale.metres_per_px, time_scale)) is not None
     breaks = _breaks(motion, tracks, factor, free)
     vector = _possible(vector)
     speed = np.linalg.norm(vector, axis=1)
