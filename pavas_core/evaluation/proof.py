@@ -43,12 +43,12 @@ class Size:
     swaps: int = 20
     materials: int = 16
     seeds: int = 8
-    pixels: int = 80
+    pixels: int = 64
     tries: int = 30
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
 
 
-FULL = Size(clips=1200, sweeps=40, edits=80, swaps=60, materials=60, seeds=20, pixels=200)
+FULL = Size(clips=1200, sweeps=80, edits=80, swaps=60, materials=60, seeds=20, pixels=200)
 
 
 def sized(clips: int) -> Size:

@@ -272,10 +272,10 @@ def _free_time(scene: Scene) -> float | None:
 
 def swap_task(seed: int) -> dict[str, Any] | None:
     """Two objects' masses swapped; None where the truth's order of loudness does not flip either."""
+    if len(proof_stage(seed, SWAPPED).actors) != 2:
+        return None
     sim = proof_sim(seed, SWAPPED)
     bodies, surface = sim.scene.bodies, sim.played.stage.floor_material
-    if len(bodies) != 2:
-        return None
     kilograms = [body.mass.mass_kg for body in bodies]
     ratio = kilograms[1] / kilograms[0]
     swapped = counterfactual(sim, {bodies[0].object.id: ratio, bodies[1].object.id: 1 / ratio}).scene

@@ -152,7 +152,7 @@ def _link(
     for i in range(max(0, new.start - 2), new.start):
         follow(i)
     seen = []
-    for i, (regions, changed) in zip(new, ahead(window.described, check_cancelled=step), strict=True):
+    for i, (regions, changed) in zip(new, window.described(), strict=True):
         step()
         patches = follow(i)
         linker.step(first + i, canvas.images[i], changed, regions, flow, window.to_world, window.to_frame[i])

@@ -56,11 +56,10 @@ class Window:
     """float [2, 3] each: canvas pixels to those of every picture's own frame."""
     ends_shot: bool
 
-    def described(self, check: Check) -> Iterator[tuple[list[Detection], np.ndarray | None]]:
+    def described(self) -> Iterator[tuple[list[Detection], np.ndarray | None]]:
         """The regions of every new picture, and where it differs from the one before (None for the very first)."""
         recent = None
         for i in self.new:
-            check()
             if recent is None or i % 2 == 0:
                 recent = short_background(self.canvas, i)
             regions = find_regions(self.canvas, i, self.background, recent)
