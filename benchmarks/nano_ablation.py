@@ -142,7 +142,8 @@ def _judged(seed: int, codec: NanoCodec) -> tuple[dict[str, Any], dict[str, Any]
         "truth": strengths_at(sounds[0], times).tolist(),
     }
     seen = {"sync": sight.sync, "clip": sight.clip, "objects": sight.objects, "present": sight.present}
-    return {**{name: torch.from_numpy(value) for name, value in seen.items()}, "variants": _tensors(variants)}, events
+    tensors = {name: torch.from_numpy(value) for name, value in seen.items()}
+    return {**tensors, "kind": sim.kind, "variants": _tensors(variants)}, events
 
 
 def _tensors(variants: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from pavas_core.audio import Audio
 from pavas_core.evaluation import heard
 from pavas_core.evaluation.proof import Row, _slope_ratio, _workers, rows_of
 from pavas_core.evaluation.proof_clips import proof_sim, proof_stage
+from pavas_core.evaluation.proof_joins import _counts, _struck_throughout
 from pavas_core.evaluation.proof_tasks import _leading, _left_to_ring, onset_counts
 from pavas_core.evaluation.statistics import Figure, bootstrap, correlation, mean, pooled_f1, share, spearman
 
@@ -94,6 +95,25 @@ def test_what_rings_is_left_to_ring() -> None:
         assert not ((times > one.time_s) & (times < until)).any()
 
 
+def test_joins_are_told_from_elsewhere() -> None:
+    """A false onset counts where it lies, but none does at an impact that is not audible by itself."""
+    audible, onsets, impacts = np.array([1.0, 4.0]), np.array([1.02, 2.0, 4.2, 5.0]), np.array([1.0, 2.0, 4.0])
+    assert _counts(audible, onsets, impacts, lambda time_s: time_s < 3.0) == (1, 1, 1)
+    assert _counts(audible, onsets, impacts, lambda time_s: time_s >= 3.0) == (0, 1, 2)
+
+
+def test_every_join_and_every_stretch_between_is_struck() -> None:
+    sim = proof_sim(900, "drop")
+    shared = [(1.0, 1.6), (2.6, 3.2)]
+    struck = _struck_throughout(sim.scene, shared, np.random.default_rng(0)).impacts
+    times = np.array([one.time_s for one in struck])
+    assert (np.diff(times) > 0).all()
+    assert len({one.id for one in struck}) == len(struck) == 15
+    assert {one.impulse_ns for one in struck} == {max(one.impulse_ns for one in sim.scene.impacts)}
+    for start, end in shared:
+        assert ((times >= start - 0.1) & (times <= end + 0.1)).sum() == 3
+
+
 def test_workers_compute_with_one_thread_and_leave_the_environment(monkeypatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
@@ -164,6 +184,7 @@ def measured(hits: int) -> dict:
         "swap": [{"flips": True}] * 4,
         "material": [{"decay_s": [[1.0, 0.9], [0.5, 0.5], [0.2, 0.1], [0.1, 0.05]]}] * 3,
         "seeds": [{"sd_db": 0.5, "differ": True}] * 3,
+        "joins": [{"joins": (hits, 4, hits), "elsewhere": (4, 4, 4)}] * 3 + [{"step_db": 0.1, "onsets": 4 - hits}],
     }
 
 
@@ -177,6 +198,9 @@ def test_the_table_tells_good_from_bad() -> None:
     assert good["APCC-delta, linear: more than the twin"].met
     assert good["mass sweep, strike: slope / truth"].met
     assert not good["no contact: level over room tone, dB"].met  # 40 dB over the room
+    for name in ("joins of a long sound: onset F1 / that elsewhere", "joins in room tone: onsets a clip"):
+        assert good[name].met
+        assert not bad[name].met
     assert all(len(row.text()) < 140 for row in good.values())
 
 

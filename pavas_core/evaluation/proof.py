@@ -23,6 +23,7 @@ from pavas_core.errors import PavasError
 from pavas_core.evaluation import proof_tasks as tasks
 from pavas_core.evaluation.apcc import Event, apcc, apcc_excess, save_events
 from pavas_core.evaluation.proof_clips import FIRST_SEED
+from pavas_core.evaluation.proof_joins import joins_task
 from pavas_core.evaluation.statistics import Figure, bootstrap, correlation, mean, pooled_f1, share, spearman
 from pavas_core.runtime import Runtime
 from pavas_core.training.examples import ROOM_TONE_DB
@@ -43,12 +44,13 @@ class Size:
     swaps: int = 20
     materials: int = 16
     seeds: int = 8
+    joins: int = 16
     pixels: int = 64
     tries: int = 30
     """Seeds tried for every clip that a measurement wants, as not every scene suits it."""
 
 
-FULL = Size(clips=1200, sweeps=80, edits=80, swaps=60, materials=60, seeds=20, pixels=200)
+FULL = Size(clips=1200, sweeps=80, edits=80, swaps=60, materials=60, seeds=20, joins=60, pixels=200)
 
 
 def sized(clips: int) -> Size:
@@ -111,6 +113,7 @@ def _measure(size: Size, folder: str, pool: Executor | None, runtime: Runtime) -
         ("swap", tasks.swap_task, (), size.swaps),
         ("material", tasks.material_task, (), size.materials),
         ("seeds", tasks.seeds_task, (), size.seeds),
+        ("joins", joins_task, (), size.joins),
     ]
     found |= {name: [] for name, *_ in wanted}
     tried = {name: 0 for name, *_ in wanted}
@@ -196,6 +199,7 @@ def rows_of(found: dict[str, list[dict[str, Any]]]) -> list[Row]:
         *_material_rows(found["clip"], found["material"]),
         *_quiet_rows(found["clip"]),
         *_seed_rows(found["seeds"]),
+        *_join_rows(found["joins"]),
     ]
 
 
@@ -357,6 +361,21 @@ def _seed_rows(runs: Sequence[dict[str, Any]]) -> list[Row]:
     return [
         Row("same scene, 8 seeds: level SD, dB", bootstrap([one["sd_db"] for one in runs], mean), most=1.5),
         Row("same scene, 8 seeds: waveforms differ", share([one["differ"] for one in runs]), least=1.0),
+    ]
+
+
+def _join_rows(clips: Sequence[dict[str, Any]]) -> list[Row]:
+    counts = [(one["joins"], one["elsewhere"]) for one in clips if "joins" in one]
+    quiet = [one for one in clips if "step_db" in one]
+
+    def beside(units: list[tuple[tuple[int, int, int], tuple[int, int, int]]]) -> float:
+        at_joins, elsewhere = zip(*units, strict=True)
+        return pooled_f1(at_joins) / max(pooled_f1(elsewhere), 1e-9)
+
+    return [
+        Row("joins of a long sound: onset F1 / that elsewhere", bootstrap(counts, beside), least=0.95),
+        Row("joins in room tone: largest step of level, dB", bootstrap([one["step_db"] for one in quiet], max), most=1),
+        Row("joins in room tone: onsets a clip", bootstrap([one["onsets"] for one in quiet], mean), most=0.0),
     ]
 
 

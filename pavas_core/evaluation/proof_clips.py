@@ -52,7 +52,7 @@ def proof_clip(seed: int, kind: str | None = None) -> ProofClip:
     return clip_of(proof_sim(seed, kind))
 
 
-def clip_of(sim: SimulatedClip) -> ProofClip:
+def clip_of(sim: SimulatedClip, duration_s: float = WINDOW_S) -> ProofClip:
     """A scene as it is seen, tracked with the faults of a tracker."""
     from pavas_core.models.nano import features_of
     from pavas_core.models.nano_visual import look, see
@@ -60,9 +60,9 @@ def clip_of(sim: SimulatedClip) -> ProofClip:
     tracks = sim.scene.tracks
     assert tracks is not None
     measured = with_faults(tracks, np.random.default_rng([sim.seed, 12]))
-    sight = see(measured, look(sim.frames(), list(tracks.times_s), measured), WINDOW_S)
+    sight = see(measured, look(sim.frames(), list(tracks.times_s), measured), duration_s)
     surface = sim.played.stage.floor_material
-    return ProofClip(sim.seed, sim, features_of(sight, measured, WINDOW_S), surface, prompt_of(sim.scene, surface))
+    return ProofClip(sim.seed, sim, features_of(sight, measured, duration_s), surface, prompt_of(sim.scene, surface))
 
 
 def prompt_of(scene: Scene, surface: str) -> str:
