@@ -3,9 +3,9 @@
 RUN is a folder of ``train nano``, whose scenes, codec and ``best.pt`` are used. First its transformer alone is trained
 on for a while without any adapter: the base, which then stays as it is. On it an adapter is trained for every row, and
 for every seed at equal steps: mass, speed, both, and both by direct summation; ``none`` is the base itself. Impacts are
-never told. Judged on held-out scenes: APCC-delta, and how levels follow mass and speed (slope over that of the truth,
-correlation within a scene). Differences are paired: the same scenes, all seeds of both rows; an interval resamples
-scenes and seeds. A job that was stopped goes on where it was.
+never told. Judged on held-out scenes: APCC-delta, and how levels follow mass, speed and all changes of a scene together
+(slope over that of the truth; correlation within a scene). Differences are paired: the same scenes, all seeds of both
+rows; an interval resamples scenes and seeds. A job that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -190,10 +190,9 @@ def figures(runs: Sequence[dict[str, Any]], scenes: Sequence[int] | None = None)
 def _figures(run: dict[str, Any], scenes: list[int]) -> dict[str, float]:
     true, made = (np.array(run[name])[scenes] for name in ("true", "made"))
     result = {}
-    for name, columns in (("mass", MASS), ("speed", SPEED)):
+    for name, columns in (("mass slope", MASS), ("speed slope", SPEED), ("slope", tuple(range(len(CHANGES))))):
         wanted, own = (x[:, columns] - x[:, columns].mean(axis=1, keepdims=True) for x in (true, made))
-        result[f"{name} slope"] = float((wanted * own).sum() / (wanted * wanted).sum())
-    wanted, own = (x - x.mean(axis=1, keepdims=True) for x in (true, made))
+        result[name] = float((wanted * own).sum() / (wanted * wanted).sum())
     result["within"] = pearson(own.ravel(), wanted.ravel())
     energy, group, strength, heard = (
         np.concatenate([np.asarray(of[scene]) for scene in scenes])
