@@ -183,6 +183,17 @@ def test_nothing_that_moves_means_no_objects(what: str) -> None:
     assert found.objects == ()
 
 
+@pytest.mark.parametrize(("width", "height"), [(1000, 20), (1000, 2), (130, 14), (2, 400), (1, 1)])
+def test_pictures_of_any_shape_are_looked_at(width: int, height: int) -> None:
+    """OpenCV's flow writes beyond pictures that are low and wide."""
+    picture = np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pictures = np.array([np.roll(picture, 2 * i, axis=1) for i in range(8)])
+    found = detect_motion(clip_from_frames(pictures, RATE))
+    assert (found.width, found.height) == (width, height)
+    assert found.tracks is not None
+    assert len(found.tracks.times_s) == len(pictures)
+
+
 def test_resting_ball_that_fell_is_still_there() -> None:
     rng = np.random.default_rng(11)
     wall = texture(12)

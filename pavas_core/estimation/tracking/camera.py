@@ -210,6 +210,8 @@ def _sample(level: _Level, image: np.ndarray, fitted: np.ndarray) -> tuple[np.nd
 
 def _fit(level: _Level, image: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Refine a map from the key frame to a frame by Gauss-Newton on the brightness of its points."""
+    if len(level.points) < _MIN_POINTS:
+        return start
     fitted, gain = start, 1.0
     for step in range(_STEPS):
         seen, inside = _sample(level, image, fitted)

@@ -9,6 +9,8 @@ from pavas_core.estimation.tracking.foreground import Detection
 _MIN_PIXELS = 6
 _GAP = 4
 _FAST_SHARE = 0.65
+_LEAST_SIDE = 16
+"""Pixels of the flow field: OpenCV's solver writes beyond a picture that is lower, and much wider than that."""
 _SAME = 0.05
 """Mean difference in grey levels below which a picture is the one before, shown again."""
 
@@ -33,10 +35,14 @@ class FlowField:
         import cv2
 
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        gray = np.asarray(cv2.resize(gray, (gray.shape[1] // 2, gray.shape[0] // 2), interpolation=cv2.INTER_AREA))
-        self.field = (
-            None if self._gray is None else self._solver.calc(self._gray, gray, np.zeros((*gray.shape, 2), np.float32))
-        )
+        height, width = (max(1, side // 2) for side in gray.shape)
+        gray = np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA))
+        below, beside = (max(0, _LEAST_SIDE - side) for side in (height, width))
+        gray = np.asarray(cv2.copyMakeBorder(gray, 0, below, 0, beside, cv2.BORDER_REPLICATE))
+        self.field = None
+        if self._gray is not None:
+            field = self._solver.calc(self._gray, gray, np.zeros((*gray.shape, 2), np.float32))
+            self.field = np.ascontiguousarray(field[:height, :width])
         self._planes = () if self.field is None else tuple(map(np.asarray, cv2.split(self.field)))
         self.repeated = self._gray is not None and float(cv2.absdiff(self._gray, gray).mean()) < _SAME
         self._gray = gray
