@@ -204,6 +204,12 @@ def test_simulate_writes_clips_and_truth(tmp_path):
         (["foley", "CLIP", "-o", "x.mp4", "--speed-scale", "0"], "speed scale"),
         (["foley", "CLIP", "-o", "x.mp4", "--time-scale", "nan"], "--time-scale"),
         (["foley", "CLIP", "-o", "x.mp4", "--metres-per-px", "-1"], "--metres-per-px"),
+        (["foley", "CLIP", "-o", "x.mp4", "--metres-per-px", "1e-12"], "--metres-per-px"),
+        (["foley", "CLIP", "-o", "x.mp4", "--gain", "nan"], "gain of nan dB"),
+        (["foley", "CLIP", "-o", "x.mp4", "--gain", "1e9"], "gain of 1e+09 dB"),
+        (["foley", "CLIP", "-o", "x.mp4", "--keep-original", "-900"], "gain of -900 dB"),
+        (["foley", "CLIP", "-o", "x.mp4", "--engine", "nano", "--steps", "3"], "--steps is for published networks"),
+        (["foley", "CLIP", "-o", "x.mp4", "--negative-prompt", "hum"], "--negative-prompt is for published"),
         (["foley", "CLIP", "-o", "x.mp4", "--known-size", "ball"], "'ball'"),
         (["foley", "CLIP", "-o", "x.mp4", "--known-size", "ball=0"], "size of ball"),
         (["foley", "CLIP", "-o", "x.mp4", "--start-s", "99"], "99"),
@@ -214,6 +220,10 @@ def test_simulate_writes_clips_and_truth(tmp_path):
         (["physics", "CLIP", "-o", "p", "--pictures", "0"], "0 pictures"),
         (["simulate", "-o", "s", "--count", "0"], "0 clips"),
         (["simulate", "-o", "s", "--kind", "qwert"], "qwert"),
+        (["simulate", "-o", "s", "--size", "0x0"], "0x0 pixels"),
+        (["simulate", "-o", "s", "--size", "99999x99999"], "99999x99999 pixels"),
+        (["simulate", "-o", "s", "--fps", "0"], "0 frames a second"),
+        (["simulate", "-o", "s", "--duration-s", "0"], "and 0 s"),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_leaves_nothing(bounce, tmp_path, monkeypatch, capsys, arguments, words):

@@ -15,7 +15,7 @@ from pavas_core.errors import MediaError, PavasError
 from pavas_core.runtime import PRECISIONS, Runtime
 
 if TYPE_CHECKING:
-    from pavas_core.pipeline import PhysicsOptions, SoundOptions
+    from pavas_core.pipeline import PhysicsOptions, PublishedOptions, SoundOptions
     from pavas_core.synthesis.engine import Synthesis
     from pavas_core.video.clip import Clip
 
@@ -82,6 +82,8 @@ def _run(options: argparse.Namespace) -> None:
     weights = PublishedOptions(
         options.model, options.adapter, options.precision, options.device, options.negative_prompt, options.steps
     )
+    if options.engine != "published":
+        _refuse_unused(weights)
     clip = open_clip(options.clip, options.start_s, options.duration_s)
     refuse_source(clip, output)
     with progress() as runtime:
@@ -111,6 +113,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _check_output(output: Path, options: argparse.Namespace) -> None:
     """Refuse before the work what could not be written after it."""
+    from pavas_core.audio import linear_gain
     from pavas_core.video.save import TARGETS
 
     suffix = output.suffix.lower()
@@ -128,6 +131,18 @@ def _check_output(output: Path, options: argparse.Namespace) -> None:
         raise PavasError("Only the modal engine makes stems: leave --stems out, or use --engine modal.")
     if options.takes < 1:
         raise PavasError(f"{options.takes} takes cannot be made: ask for 1 or more.")
+    linear_gain(options.gain)
+    if options.keep_original is not None:
+        linear_gain(options.keep_original)
+
+
+def _refuse_unused(weights: PublishedOptions) -> None:
+    """Refuse what only published networks take."""
+    usual = asdict(type(weights)())
+    for name, value in asdict(weights).items():
+        if value != usual[name]:
+            option = "--" + name.replace("_", "-")
+            raise PavasError(f"{option} is for published networks: leave it out, or use --engine published.")
 
 
 def _write_take(

@@ -9,6 +9,7 @@ import numpy as np
 from pavas_core.errors import PhysicsError
 from pavas_core.physics.types import CONTACTS, MAX_MASS_KG, MAX_SPEED_MPS, Impact, Mass, Scene, Velocity
 
+MIN_LENGTH_M = 1e-6
 MAX_LENGTH_M = 1e4
 MAX_FACTOR = 1e6
 UNIT_TOLERANCE = 1e-3
@@ -47,8 +48,10 @@ def check_factor(value: float, what: str) -> float:
 def check_length_m(value: float, what: str) -> float:
     """``value`` if it is a usable length. Raises PhysicsError naming ``what``."""
     value = _finite(value, what, "m")
-    if not 0 < value <= MAX_LENGTH_M:
-        raise PhysicsError(f"{what} is {value:g} m: give metres above 0 and at most {MAX_LENGTH_M:g}, such as 0.22.")
+    if not MIN_LENGTH_M <= value <= MAX_LENGTH_M:
+        raise PhysicsError(
+            f"{what} is {value:g} m: give metres from {MIN_LENGTH_M:g} to {MAX_LENGTH_M:g}, such as 0.22."
+        )
     return value
 
 

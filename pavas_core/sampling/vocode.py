@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from pavas_core.audio import Audio
+from pavas_core.audio import Audio, linear_gain
 from pavas_core.errors import PavasError
 from pavas_core.evaluation.loudness import measure
 
@@ -34,7 +34,7 @@ def vocode(
     if not torch.isfinite(waves).all():
         raise PavasError(f"{model.name} made a sound that is no number: use precision fp32 for this model.")
     samples = round(duration_s * model.sample_rate)
-    gain = 10 ** (output_gain_db / 20)
+    gain = linear_gain(output_gain_db)
     takes = [
         Audio((gain * wave[None, :samples]).float().numpy(), model.sample_rate)
         for wave in torch.nn.functional.pad(waves, (0, max(0, samples - waves.shape[1])))

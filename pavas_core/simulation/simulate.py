@@ -16,6 +16,8 @@ from pavas_core.simulation.scenes import QUIET, Played, draw_kind, make_stage, p
 from pavas_core.simulation.stage import Stage
 from pavas_core.simulation.truth import Partner, make_truth
 
+LEAST_SIDE, MOST_SIDE = 16, 4096
+"""Pixels of a picture."""
 SIZES = ((320, 240), (480, 270), (640, 360), (640, 480), (854, 480), (960, 540), (1280, 720))
 _SIZE_SHARES = (0.08, 0.10, 0.22, 0.15, 0.15, 0.10, 0.20)
 FRAME_RATES = (12.0, 15.0, 24.0, 25.0, 30.0, 50.0, 60.0)
@@ -75,13 +77,17 @@ def simulate(
     drawn_size = SIZES[int(rng.choice(len(SIZES), p=_SIZE_SHARES))]
     drawn_rate = float(rng.choice(FRAME_RATES, p=_RATE_SHARES))
     drawn_duration = float(rng.uniform(2.5, 5.5))
-    kind = kind or drawn_kind
-    width, height = width or drawn_size[0], height or drawn_size[1]
-    frame_rate, duration_s = frame_rate or drawn_rate, duration_s or drawn_duration
-    if width < 16 or height < 16 or not 1.0 <= frame_rate <= 1000.0 or not 0.2 <= duration_s <= 600.0:
+    kind = drawn_kind if kind is None else kind
+    width = drawn_size[0] if width is None else width
+    height = drawn_size[1] if height is None else height
+    frame_rate = drawn_rate if frame_rate is None else frame_rate
+    duration_s = drawn_duration if duration_s is None else duration_s
+    fits = min(width, height) >= LEAST_SIDE and max(width, height) <= MOST_SIDE
+    if not fits or not 1.0 <= frame_rate <= 1000.0 or not 0.2 <= duration_s <= 600.0:
         raise PhysicsError(
             f"A clip of {width}x{height} pixels, {frame_rate:g} frames a second and {duration_s:g} s cannot be "
-            "simulated, choose at least 16x16 pixels, 1 to 1000 frames a second and 0.2 to 600 s."
+            f"simulated, choose {LEAST_SIDE}x{LEAST_SIDE} to {MOST_SIDE}x{MOST_SIDE} pixels, 1 to 1000 frames a second "
+            "and 0.2 to 600 s."
         )
     stage = make_stage(np.random.default_rng([seed, 2]), kind, width / height, duration_s)
     filming = draw_filming(np.random.default_rng([seed, 3]), stage)

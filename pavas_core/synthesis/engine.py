@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pavas_core.audio import Audio
+from pavas_core.audio import Audio, linear_gain
 from pavas_core.errors import PavasError, PhysicsError
 from pavas_core.physics.types import Impact, Scene
 from pavas_core.runtime import Runtime
@@ -82,7 +82,7 @@ def synthesize_impacts(
     ground = _surface(floor)
     bodies = {body.object.id: body for body in scene.bodies}
     impacts = sorted(scene.impacts, key=lambda impact: (impact.time_s, impact.id))
-    gain = 10.0 ** (output_gain_db / 20.0)
+    gain = linear_gain(output_gain_db)
     blows: dict[str, list[_Blow]] = {key: [] for key in bodies}
     for impact in impacts:
         _check(impact, bodies)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pavas_core.audio import Audio
+from pavas_core.audio import Audio, linear_gain
 from pavas_core.errors import PavasError
 from pavas_core.video.soundtrack import match_channels, resample
 
@@ -23,5 +23,5 @@ def mix_layers(layers: Sequence[tuple[Audio, float]]) -> Audio:
     fitted = [(match_channels(resample(audio, rate), channels).waveform, gain_db) for audio, gain_db in layers]
     mix = np.zeros((channels, max(wave.shape[1] for wave, _ in fitted)), dtype=np.float32)
     for wave, gain_db in fitted:
-        mix[:, : wave.shape[1]] += wave * np.float32(10 ** (gain_db / 20))
+        mix[:, : wave.shape[1]] += wave * np.float32(linear_gain(gain_db))
     return Audio(mix, rate)

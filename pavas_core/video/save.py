@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pavas_core.audio import Audio
+from pavas_core.audio import Audio, linear_gain
 from pavas_core.errors import MediaError
 from pavas_core.runtime import Runtime
 from pavas_core.video import container as media
@@ -170,14 +170,13 @@ def _soundtrack(clip: Clip, audio: Audio, original_gain_db: float | None, target
     rate = audio.sample_rate if audio.sample_rate in target.audio_rates else 48_000
     sound = fit_length(resample(audio, rate), clip.duration_s)
     if original_gain_db is not None:
-        if not math.isfinite(original_gain_db):
-            raise MediaError(f"A gain of {original_gain_db} dB is impossible, give a number such as -6.")
+        gain = linear_gain(original_gain_db)
         original = read_audio(clip)
         if original is not None:
             channels = max(sound.waveform.shape[0], min(2, original.waveform.shape[0]))
             sound = match_channels(sound, channels)
             under = match_channels(fit_length(resample(original, rate), clip.duration_s), channels)
-            sound = Audio(sound.waveform + np.float32(10 ** (original_gain_db / 20)) * under.waveform, rate)
+            sound = Audio(sound.waveform + np.float32(gain) * under.waveform, rate)
     return limit(sound, CEILING_DB)
 
 
