@@ -218,6 +218,7 @@ def test_simulate_writes_clips_and_truth(tmp_path):
         (["foley", "CLIP", "-o", "x.mp4", "--material", "ball=qwert"], "no material 'qwert'"),
         (["foley", "CLIP", "-o", "CLIP"], "choose another name"),
         (["physics", "CLIP", "-o", "p", "--pictures", "0"], "0 pictures"),
+        (["evaluate", "--processes", "0"], "--processes is 0"),
         (["simulate", "-o", "s", "--count", "0"], "0 clips"),
         (["simulate", "-o", "s", "--kind", "qwert"], "qwert"),
         (["simulate", "-o", "s", "--size", "0x0"], "0x0 pixels"),

@@ -40,6 +40,8 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.clips is not None and options.clips < 4:
         raise PavasError(f"--clips is {options.clips}: give 4 or more.")
+    if options.processes < 1:
+        raise PavasError(f"--processes is {options.processes}: give 1 or more.")
     size = FULL if options.full else Size()
     if options.clips is not None:
         size = sized(options.clips)

@@ -276,6 +276,8 @@ def swap_task(seed: int) -> dict[str, Any] | None:
         return None
     sim = proof_sim(seed, SWAPPED)
     bodies, surface = sim.scene.bodies, sim.played.stage.floor_material
+    if len(bodies) != 2:  # one may never come into the picture
+        return None
     kilograms = [body.mass.mass_kg for body in bodies]
     ratio = kilograms[1] / kilograms[0]
     swapped = counterfactual(sim, {bodies[0].object.id: ratio, bodies[1].object.id: 1 / ratio}).scene
