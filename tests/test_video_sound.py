@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -17,7 +18,7 @@ from pavas_core.errors import MediaError
 from pavas_core.video.audio_files import write_flac, write_wav
 from pavas_core.video.clip import clip_from_frames, open_clip, read_audio
 from pavas_core.video.limiter import limit
-from pavas_core.video.soundtrack import fit_length, match_channels, resample
+from pavas_core.video.soundtrack import _samples, fit_length, match_channels, resample
 from tests.video_files import (
     click_errors_s,
     clicks,
@@ -271,3 +272,12 @@ def test_interrupted_writing_keeps_the_old_file(tmp_path, monkeypatch):
         write_wav(noise(), tmp_path / "a.wav", settings={})
     assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
     assert (tmp_path / "a.wav").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("layout", "rate"), [("19 channels", 48_000), ("mono", 1), ("mono", 0)])
+def test_a_damaged_packet_that_names_impossible_sound_is_silence(layout: str, rate: int) -> None:
+    frame = av.AudioFrame(format="fltp", layout=layout, samples=1024)
+    frame.sample_rate = rate
+    sound = _samples(frame, 6, 48_000)
+    assert sound.shape == (6, 1024)
+    assert not sound.any()

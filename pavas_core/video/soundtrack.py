@@ -84,12 +84,18 @@ def _samples(frame: AudioFrame, channels: int, rate: int) -> np.ndarray:
     import av
 
     if len(frame.layout.channels) != channels or frame.sample_rate != rate:
+        known = MIN_RATE <= frame.sample_rate <= MAX_RATE
+        lasts = round(frame.samples * rate / frame.sample_rate) if known else frame.samples
+        silence = np.zeros((channels, lasts), np.float32)
         layout = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}.get(channels)
-        if layout is None:
-            return np.zeros((channels, round(frame.samples * rate / frame.sample_rate)), np.float32)
+        if layout is None or not known:
+            return silence
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
         frame.pts = None
-        parts = [part.to_ndarray() for part in (*resampler.resample(frame), *resampler.resample(None))]
+        try:
+            parts = [part.to_ndarray() for part in (*resampler.resample(frame), *resampler.resample(None))]
+        except media.av_errors():  # a damaged packet may name channels that nothing can mix
+            return silence
         return np.concatenate(parts, axis=1)
     data = frame.to_ndarray()
     if not frame.format.is_planar:
