@@ -12,6 +12,9 @@ from pavas_core.physics.types import CONTACTS, MAX_MASS_KG, MAX_SPEED_MPS, Impac
 MIN_LENGTH_M = 1e-6
 MAX_LENGTH_M = 1e4
 MAX_FACTOR = 1e6
+MAX_IMPULSE_NS = 2.0 * MAX_MASS_KG * MAX_SPEED_MPS
+MAX_ENERGY_J = MAX_MASS_KG * MAX_SPEED_MPS**2
+"""What the heaviest bodies at the highest speed can exchange and lose."""
 UNIT_TOLERANCE = 1e-3
 
 
@@ -147,9 +150,12 @@ def check_impact(impact: Impact, known: set[str], duration_s: float) -> Impact:
     check_time_s(impact.time_s, duration_s, what)
     for speed in (impact.pre_normal_mps, impact.post_normal_mps, impact.pre_speed_mps, impact.post_speed_mps):
         check_speed_mps(speed, what)
-    for value, name, unit in ((impact.impulse_ns, "impulse", "N s"), (impact.energy_loss_j, "energy loss", "J")):
-        if _finite(value, f"The {name} of {what}", unit) < 0:
-            raise PhysicsError(f"The {name} of {what} is {value:g} {unit}: give 0 or more.")
+    for value, name, unit, most in (
+        (impact.impulse_ns, "impulse", "N s", MAX_IMPULSE_NS),
+        (impact.energy_loss_j, "energy loss", "J", MAX_ENERGY_J),
+    ):
+        if not 0 <= _finite(value, f"The {name} of {what}", unit) <= most:
+            raise PhysicsError(f"The {name} of {what} is {value:g} {unit}: give 0 to {most:g} {unit}.")
     if not abs(math.hypot(*impact.normal) - 1.0) <= UNIT_TOLERANCE:
         raise PhysicsError(f"The normal of {what} has the length {math.hypot(*impact.normal):g}: give a unit vector.")
     return impact
