@@ -144,7 +144,10 @@ def foley_nano(
         raise PavasError(f"{options.takes} takes cannot be made: ask for 1 or more.")
     if options.room != "small":
         raise PavasError(f"{nano.NAME} knows one small room: leave --room out, or use --engine modal.")
-    surface = words_to_material(options.floor) or parse_prompt(prompt).surface
+    floor = words_to_material(options.floor)
+    if options.floor and floor is None:
+        log.warning("No known material in '%s'; the floor is what the prompt says.", options.floor)
+    surface = floor or parse_prompt(prompt).surface
     model = nano.load_nano(runtime)
     return _sampled(
         model,

@@ -277,7 +277,7 @@ class PhyAdapter(nn.Module):
         known = ~value.isnan()
         z = torch.where(known, (value - mean) / std, 0.0)
         if bool((z.abs() > Z_LIMIT).any()):
-            log.warning("A %s lies outside what the adapter was trained on; it is taken as the nearest it knows.", name)
+            log.warning("Some %s is beyond what the adapter was trained on, and taken as the nearest it knows.", name)
         return z.clamp(-Z_LIMIT, Z_LIMIT), known
 
     def _embedded(self, name: str, like: Tensor, value: Tensor, mean: float, std: float) -> Tensor:
