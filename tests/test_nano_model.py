@@ -15,6 +15,7 @@ from pavas_core.errors import PavasError, WeightsError
 from pavas_core.evaluation.proof_clips import made, proof_clip
 from pavas_core.models.nano import CHANCE, LOUDNESS_CHANNELS, WEIGHTS, features_of, load_nano, prompt_of
 from pavas_core.models.nano_visual import see
+from pavas_core.physics.types import Mass
 from pavas_core.runtime import Runtime
 from pavas_core.sampling.generate import generate
 from pavas_core.sampling.physics import encode_physics
@@ -128,6 +129,14 @@ def test_prompt_of_a_scene_uses_known_words(bounce) -> None:
     rows, unknown = prompt_tokens(prompt_of(bounce.sim.scene, "wood"))
     assert not unknown
     assert rows[-1].any()
+
+
+def test_a_value_beyond_the_adapter_is_told_once(model, bounce, caplog) -> None:
+    bodies = tuple(replace(body, mass=Mass(1e6, 1e6, 1e6, "manual")) for body in bounce.sim.scene.bodies)
+    encode_physics(model, bounce.features, replace(bounce.sim.scene, bodies=bodies), runtime=Runtime())
+    told = [record.getMessage() for record in caplog.records if "beyond" in record.getMessage()]
+    assert len([text for text in told if "Some mass" in text]) == 1
+    assert len(told) == len(set(told))
 
 
 def test_modal_only_options_are_refused() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from pavas_core.models.sound_model import Features, ObjectFeatures, SoundModel
     from pavas_core.physics.types import Body, Scene
     from pavas_core.runtime import Runtime
+
+
+log = logging.getLogger("pavas")
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,28 @@ def encode_physics(model: SoundModel, features: Features, scene: Scene, *, runti
             null = null_condition(adapter, runtime.device)
         return Physics(model.name, _condition_on(given, "cpu"), _condition_on(null, "cpu"))
     both = (replace(inputs, impact_facts=facts) for facts in (told.facts, told.unnamed))
-    with torch.inference_mode(), runtime.resident(adapter):
+    with torch.inference_mode(), runtime.resident(adapter), _said_once():
         given, unnamed = (_condition_on(adapter.encode(_on(one, runtime.device), length), "cpu") for one in both)
         null = _condition_on(null_condition(adapter, runtime.device), "cpu")
     return Physics(model.name, given, null, unnamed, told.stuff, model.ringing_of(scene, length))
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """What the adapter says of a scene's values it says of every condition in which they stand: once is enough."""
+    said = set[str]()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        known = text in said
+        said.add(text)
+        return not known
+
+    log.addFilter(is_new)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_new)
 
 
 def null_condition(adapter: PhyAdapter, device: str) -> PhysicsCondition:
