@@ -12,8 +12,8 @@ from pavas_core.audio import Audio
 from pavas_core.evaluation import heard
 from pavas_core.evaluation.proof import Row, _slope_ratio, _workers, rows_of
 from pavas_core.evaluation.proof_clips import proof_sim, proof_stage
-from pavas_core.evaluation.proof_joins import _counts, _struck_throughout
-from pavas_core.evaluation.proof_tasks import _leading, _left_to_ring, onset_counts
+from pavas_core.evaluation.proof_joins import _struck_throughout
+from pavas_core.evaluation.proof_tasks import _leading, _left_to_ring, counts_where, onset_counts
 from pavas_core.evaluation.statistics import Figure, bootstrap, correlation, mean, pooled_f1, share, spearman
 
 RATE = 16000
@@ -98,8 +98,8 @@ def test_what_rings_is_left_to_ring() -> None:
 def test_joins_are_told_from_elsewhere() -> None:
     """A false onset counts where it lies, but none does at an impact that is not audible by itself."""
     audible, onsets, impacts = np.array([1.0, 4.0]), np.array([1.02, 2.0, 4.2, 5.0]), np.array([1.0, 2.0, 4.0])
-    assert _counts(audible, onsets, impacts, lambda time_s: time_s < 3.0) == (1, 1, 1)
-    assert _counts(audible, onsets, impacts, lambda time_s: time_s >= 3.0) == (0, 1, 2)
+    assert counts_where(audible, onsets, impacts, lambda time_s: time_s < 3.0) == (1, 1, 1)
+    assert counts_where(audible, onsets, impacts, lambda time_s: time_s >= 3.0) == (0, 1, 2)
 
 
 def test_every_join_and_every_stretch_between_is_struck() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from pavas_core.evaluation import heard
-from pavas_core.evaluation.onsets import match_times, pick_onsets
+from pavas_core.evaluation.onsets import pick_onsets
 from pavas_core.evaluation.proof_clips import HEIGHT, QUIET_ROOM_DB, WIDTH, clip_of, made, truth
-from pavas_core.evaluation.proof_tasks import TOLERANCE_S, the_model
+from pavas_core.evaluation.proof_tasks import TOLERANCE_S, counts_where, the_model
 from pavas_core.physics.types import Scene
 from pavas_core.runtime import Runtime
 from pavas_core.sampling.windows import plan_windows
@@ -64,8 +64,8 @@ def joins_task(seed: int) -> dict[str, Any] | None:
 
     return {
         "seed": seed,
-        "joins": _counts(audible, onsets, np.array(impacts), at_join),
-        "elsewhere": _counts(audible, onsets, np.array(impacts), lambda time_s: not at_join(time_s)),
+        "joins": counts_where(audible, onsets, np.array(impacts), at_join),
+        "elsewhere": counts_where(audible, onsets, np.array(impacts), lambda time_s: not at_join(time_s)),
     }
 
 
@@ -78,18 +78,3 @@ def _struck_throughout(scene: Scene, shared: Sequence[tuple[float, float]], rng:
     times = np.sort(times + rng.uniform(-JITTER_S, JITTER_S, len(times)))
     impacts = tuple(replace(like, id=f"{like.object_id}@{i}", time_s=float(t)) for i, t in enumerate(times, start=1))
     return replace(scene, impacts=impacts)
-
-
-def _counts(
-    audible: np.ndarray, onsets: np.ndarray, impacts: np.ndarray, there: Callable[[float], bool]
-) -> tuple[int, int, int]:
-    """(hits, true, found) of what lies there; an onset at an impact that is not audible by itself is not false."""
-    pairs = match_times(audible, onsets, TOLERANCE_S).pairs
-    hits = sum(there(audible[i]) for i, _ in pairs)
-    matched = {j for _, j in pairs}
-    false = sum(
-        there(one) and not (np.abs(impacts - one) <= TOLERANCE_S + 1e-9).any()
-        for j, one in enumerate(onsets)
-        if j not in matched
-    )
-    return hits, sum(map(there, audible)), hits + false

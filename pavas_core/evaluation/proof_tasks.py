@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -91,16 +91,22 @@ def onset_counts(audio: Audio, audible_s: np.ndarray, impacts_s: Sequence[float]
 
     What is found at one of the other impacts, masked or a moment after another, is neither a hit nor false.
     """
-    found = pick_onsets(audio)
-    match = match_times(audible_s, found, TOLERANCE_S)
-    hits = {index for _, index in match.pairs}
-    impacts = np.asarray(impacts_s, float)
+    return counts_where(audible_s, pick_onsets(audio), np.asarray(impacts_s, float), lambda _: True)
+
+
+def counts_where(
+    audible_s: np.ndarray, found_s: np.ndarray, impacts_s: np.ndarray, there: Callable[[float], bool]
+) -> tuple[int, int, int]:
+    """``onset_counts`` of the times that are ``there``."""
+    pairs = match_times(audible_s, found_s, TOLERANCE_S).pairs
+    hits = {index for _, index in pairs}
     false = [
         one
-        for index, one in enumerate(found)
-        if index not in hits and not (np.abs(impacts - one) <= TOLERANCE_S + 1e-9).any()
+        for index, one in enumerate(found_s)
+        if index not in hits and there(one) and not (np.abs(impacts_s - one) <= TOLERANCE_S + 1e-9).any()
     ]
-    return len(hits), match.truth, len(hits) + len(false)
+    hit = sum(there(audible_s[index]) for index, _ in pairs)
+    return hit, sum(map(there, audible_s)), hit + len(false)
 
 
 def clip_task(seed: int, dump: str = "") -> dict[str, Any]:

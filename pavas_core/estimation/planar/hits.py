@@ -17,7 +17,7 @@ import numpy as np
 from pavas_core.estimation.planar.hops import hopped
 from pavas_core.estimation.planar.moments import Moments, find_moments, likelihood, seen_to_stop
 from pavas_core.estimation.planar.scorer import Peak, find_peaks
-from pavas_core.estimation.planar.sides import told_anew
+from pavas_core.estimation.planar.sides import BLURRED, told_anew
 from pavas_core.estimation.planar.signals import Mark
 from pavas_core.physics.contacts import LEAST_CONFIDENCE, meet
 from pavas_core.physics.types import Break, Track, TrackSet, Velocity
@@ -61,8 +61,6 @@ _MOMENT_SIGMA = 0.25
 _SIDE_S = 0.13
 _SIDE_FRAMES = 3.5
 _MOST_SAMPLES = 4
-_BLURRED = 0.1
-"""Of a frame interval: samples closer to a contact show both sides of it."""
 _SIGMA = 0.2
 """Of the speed told by a few samples on one side, relative."""
 _TIME_SIGMA_S = 0.015
@@ -380,7 +378,7 @@ def _side(time_s: float, sign: int, points: np.ndarray, track: Track, tracks: Tr
     """Velocity [2], pixels per second, of a line through the samples next to a contact on one side of it."""
     frame_s = tracks.frame_s
     after_s = (tracks.times_s - time_s) * sign
-    near = track.visible & (after_s > _BLURRED * frame_s) & (after_s < max(_SIDE_S, _SIDE_FRAMES * frame_s))
+    near = track.visible & (after_s > BLURRED * frame_s) & (after_s < max(_SIDE_S, _SIDE_FRAMES * frame_s))
     index = np.flatnonzero(near & np.isfinite(points).all(axis=1))[::sign][:_MOST_SAMPLES]
     if len(index) < 2:
         return None

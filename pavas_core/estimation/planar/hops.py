@@ -14,13 +14,12 @@ from itertools import pairwise
 import numpy as np
 
 from pavas_core.estimation.planar.scale import gravity_at
+from pavas_core.estimation.planar.sides import BLURRED
 from pavas_core.physics.contacts import LEAST_CONFIDENCE
 from pavas_core.physics.types import GRAVITY_MPS2, Break, Track, TrackSet
 
 _LONGEST_S = 0.6
 """Longer flights have samples enough on either side, and are bent by more than gravity known to a few per cent."""
-_BLURRED = 0.1
-"""Of a frame interval: places closer to a contact show both sides of it."""
 _PLACE_PX = 1.0
 _CONTACT_PX = 2.0
 """Standard errors of a centre, and of where a contact was."""
@@ -92,7 +91,7 @@ def _hop(
     lasts = met.time_s - left.time_s
     if lasts > _LONGEST_S or gravity * lasts**2 / 8 < _LEAST_RISE_PX:
         return None
-    times, blurred = tracks.times_s, _BLURRED * tracks.frame_s
+    times, blurred = tracks.times_s, BLURRED * tracks.frame_s
     inside = track.visible & np.isfinite(points).all(axis=1)
     inside &= (times > left.time_s + blurred) & (times < met.time_s - blurred)
     if not inside.any():

@@ -19,7 +19,7 @@ _ROUGH = 0.15
 """Relative standard error of a break's speed from which on the flow is asked instead."""
 _LINE_S = 0.2
 _LINE_FRAMES = 3.2
-_BLURRED = 0.1
+BLURRED = 0.1
 """Of a frame interval: places closer to a contact show both sides of it."""
 _BEND = 10.0
 """Acceleration of a swing, picture widths per second squared."""
@@ -84,7 +84,7 @@ def _line(places: np.ndarray, time_s: float, sign: int, tracks: TrackSet) -> np.
     times = tracks.times_s
     frame_s = tracks.frame_s
     away = (times - time_s) * sign
-    near = (away > _BLURRED * frame_s) & (away < max(_LINE_S, _LINE_FRAMES * frame_s)) & np.isfinite(places).all(axis=1)
+    near = (away > BLURRED * frame_s) & (away < max(_LINE_S, _LINE_FRAMES * frame_s)) & np.isfinite(places).all(axis=1)
     if near.sum() < 2:
         return None
     u = times[near] - time_s

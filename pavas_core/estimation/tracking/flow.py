@@ -47,10 +47,6 @@ class FlowField:
         self.repeated = self._gray is not None and float(cv2.absdiff(self._gray, gray).mean()) < _SAME
         self._gray = gray
 
-    def restart(self) -> None:
-        """Forget the previous frame (the canvas changes)."""
-        self._gray, self.field, self._planes, self.repeated = None, None, (), False
-
     def inside(self, x0: int, y0: int, mask: np.ndarray) -> tuple[float, float] | None:
         """Motion in analysis pixels per frame of the region ``mask`` [h, w] whose crop starts at x0, y0.
 
