@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +12,12 @@ import pytest
 
 from pavas_core.audio import Audio
 from pavas_core.evaluation import heard
-from pavas_core.evaluation.proof import Row, _slope_ratio, _workers, rows_of
+from pavas_core.evaluation.proof import Row, _run, _Search, _slope_ratio, _workers, rows_of
 from pavas_core.evaluation.proof_clips import proof_sim, proof_stage
 from pavas_core.evaluation.proof_joins import _struck_throughout
 from pavas_core.evaluation.proof_tasks import _leading, _left_to_ring, counts_where, onset_counts
 from pavas_core.evaluation.statistics import Figure, bootstrap, correlation, mean, pooled_f1, share, spearman
+from pavas_core.runtime import Runtime
 
 RATE = 16000
 
@@ -121,6 +124,37 @@ def test_workers_compute_with_one_thread_and_leave_the_environment(monkeypatch) 
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ
+
+
+def _every_third(seed: int, latest_first: threading.Event | None) -> dict | None:
+    if latest_first is not None and seed == 102:
+        latest_first.wait()  # for a later seed's result
+    elif latest_first is not None and seed > 102:
+        latest_first.set()
+    return {"seed": seed} if seed % 3 == 0 else None
+
+
+@pytest.mark.parametrize("processes", [0, 4])
+def test_the_first_suitable_seeds_count_and_no_more_are_tried(processes: int) -> None:
+    late = threading.Event() if processes else None
+    searches = [
+        _Search("three", _every_third, (late,), 100, 3, 50),
+        _Search("none", lambda seed: None, (), 0, 2, 7),
+    ]
+    with ThreadPoolExecutor(max(1, processes)) as pool:
+        _run(searches, pool if processes else None, Runtime())
+    assert [one["seed"] for one in searches[0].found] == [102, 105, 108]
+    assert searches[0].tried == 9
+    assert searches[1].found == []
+    assert searches[1].tried == 7
+
+
+def test_a_failing_measurement_ends_the_others() -> None:
+    def fails(seed: int) -> dict:
+        raise RuntimeError(f"seed {seed}")
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="seed 5"):
+        _run([_Search("one", fails, (), 5, 100, 100)], pool, Runtime())
 
 
 def test_intervals_hold_the_value_and_shrink_with_more_units() -> None:

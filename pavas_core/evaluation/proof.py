@@ -7,12 +7,11 @@ the pessimistic end of the interval meets it.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,16 @@ from pavas_core.training.examples import ROOM_TONE_DB
 MIN_MOVE_DB_PER_DECADE = 3.0
 """Sweeps are judged where the truth's loudness moves by this."""
 MIN_MOVE_OCTAVES = 0.1
+_AHEAD = 8
+"""Tasks given to processes before they are free for them."""
 
 
 @dataclass(frozen=True)
 class Size:
     """How many clips each measurement gets."""
 
-    clips: int = 200
-    sweeps: int = 12
+    clips: int = 300
+    sweeps: int = 32
     """Per contact type."""
     edits: int = 16
     swaps: int = 20
@@ -102,11 +103,10 @@ def prove(
 
 def _measure(size: Size, folder: str, pool: Executor | None, runtime: Runtime) -> dict[str, list[dict[str, Any]]]:
     first = FIRST_SEED
-    jobs: list[tuple[str, Callable, tuple]] = [
-        ("clip", tasks.clip_task, (first + index, folder)) for index in range(size.clips)
+    searches = [
+        _Search("clip", tasks.clip_task, (folder,), first, size.clips, size.clips),
+        _Search("pixels", tasks.pixels_task, (), first + 50_000, size.pixels, size.pixels),
     ]
-    jobs += [("pixels", tasks.pixels_task, (first + 50_000 + index,)) for index in range(size.pixels)]
-    found = _run(jobs, pool, runtime)
     wanted: list[tuple[str, Callable, tuple, int]] = [
         *((f"sweep {name}", tasks.sweep_task, (name,), size.sweeps) for name in tasks.SWEPT),
         ("edit", tasks.edit_task, (), size.edits),
@@ -115,23 +115,40 @@ def _measure(size: Size, folder: str, pool: Executor | None, runtime: Runtime) -
         ("seeds", tasks.seeds_task, (), size.seeds),
         ("joins", joins_task, (), size.joins),
     ]
-    found |= {name: [] for name, *_ in wanted}
-    tried = {name: 0 for name, *_ in wanted}
-    while True:
-        # all measurements of a turn together, so that no process waits for the slowest clip of each
-        jobs = []
-        for number, (name, task, extra, count) in enumerate(wanted):
-            lacking, rate = count - len(found[name]), max(1, len(found[name])) / max(1, tried[name])
-            more = min(math.ceil(lacking / min(1.0, rate)), count * size.tries - tried[name])
-            seeds = first + 60_000 + 5_000 * number + tried[name] + np.arange(more)
-            jobs += [(name, task, (int(seed), *extra)) for seed in seeds]
-            tried[name] += more
-        if not jobs:
-            break
-        its = _run(jobs, pool, runtime)
-        for name, _, _, count in wanted:
-            found[name] = (found[name] + its.get(name, []))[:count]
-    return found
+    for number, (name, task, extra, count) in enumerate(wanted):
+        searches.append(_Search(name, task, extra, first + 60_000 + 5_000 * number, count, count * size.tries))
+    _run(searches, pool, runtime)
+    return {one.name: one.found for one in searches}
+
+
+@dataclass
+class _Search:
+    """A measurement of so many clips, made of one seed after the other, as not every scene suits it."""
+
+    name: str
+    task: Callable[..., dict[str, Any] | None]
+    extra: tuple
+    first_seed: int
+    count: int
+    most_tries: int
+    tried: int = 0
+    results: dict[int, dict[str, Any] | None] = field(default_factory=dict)
+
+    @property
+    def found(self) -> list[dict[str, Any]]:
+        """The first ``count`` results in the order of seeds, so that it never matters which was ready first."""
+        return [one for _, one in sorted(self.results.items()) if one is not None][: self.count]
+
+    @property
+    def lacks(self) -> bool:
+        """Whether another seed is to be tried, if all that are being tried succeed."""
+        waiting = self.tried - len(self.results)
+        return len(self.found) + waiting < self.count and self.tried < self.most_tries
+
+    def next_call(self) -> tuple[Callable[..., dict[str, Any] | None], int, tuple]:
+        """Task, seed and further arguments of the next try."""
+        self.tried += 1
+        return self.task, self.first_seed + self.tried - 1, self.extra
 
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -162,29 +179,29 @@ def _workers(processes: int, weights: Path | None) -> Iterator[Executor | None]:
                 os.environ[name] = value
 
 
-def _run(
-    jobs: Sequence[tuple[str, Callable, tuple]], pool: Executor | None, runtime: Runtime
-) -> dict[str, list[dict[str, Any]]]:
-    """Results by name, in the order of the jobs; measurements that do not apply are left out."""
-    results: dict[int, Any] = {}
-    if pool is None:
-        for index, (name, task, arguments) in enumerate(jobs):
-            runtime.step(name, index, len(jobs))
-            results[index] = task(*arguments)
-    else:
-        waiting = {pool.submit(task, *arguments): index for index, (_, task, arguments) in enumerate(jobs)}
-        try:
-            for done, future in enumerate(as_completed(waiting)):
-                runtime.step(jobs[waiting[future]][0], done, len(jobs))
-                results[waiting[future]] = future.result()
-        except BaseException:
+def _run(searches: Sequence[_Search], pool: Executor | None, runtime: Runtime) -> None:
+    """Make all measurements; those of one kind that find nothing do not keep others waiting."""
+    total = sum(one.count for one in searches)
+    waiting: dict[Future, tuple[_Search, int]] = {}
+    try:
+        while True:
+            for search in searches:
+                while search.lacks and len(waiting) < _AHEAD:
+                    task, seed, extra = search.next_call()
+                    if pool is None:
+                        search.results[seed] = task(seed, *extra)
+                    else:
+                        waiting[pool.submit(task, seed, *extra)] = search, seed
+                    runtime.step(search.name, sum(len(one.found) for one in searches), total)
+            if not waiting:
+                return
+            for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                search, seed = waiting.pop(done)
+                search.results[seed] = done.result()
+    except BaseException:
+        if pool is not None:
             pool.shutdown(cancel_futures=True)  # else a cancelled run would first finish all that waits
-            raise
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in jobs}
-    for index, (name, _, _) in enumerate(jobs):
-        if results[index] is not None:
-            found[name].append(results[index])
-    return found
+        raise
 
 
 def rows_of(found: dict[str, list[dict[str, Any]]]) -> list[Row]:
