@@ -53,6 +53,9 @@ where the centre says nothing, as of an arm, which must be drawn back first, not
 _LIKELY = 0.5
 """Likelihood of a moment below which whatever else says that it is a blow is not believed, and from which on one at
 which something is seen to stop is a blow, whatever else says."""
+_STOP_ODDS = 1.5
+"""The odds of a moment at which something is seen to stop are raised by this, so two of five such are enough: of real
+clips over half of all blows were missed, and a quarter as many made up."""
 _UNSTOPPED = 0.75
 """The same bound where the centre says nothing and nothing is seen to stop: paws and heads turn back as abruptly."""
 _MOMENT_SIGMA_FRAMES = 0.4
@@ -263,6 +266,8 @@ def _weighed(
     time.
     """
     likely, stops = likelihood(moments.measures), seen_to_stop(moments.measures)
+    raised = _STOP_ODDS * likely
+    likely = np.where(stops, raised / (raised + 1.0 - likely), likely)
     near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
     believed = []
     for one in breaks:
