@@ -38,7 +38,7 @@ _AHEAD = 8
 class Size:
     """How many clips each measurement gets."""
 
-    clips: int = 300
+    clips: int = 200
     sweeps: int = 32
     """Per contact type."""
     edits: int = 16
