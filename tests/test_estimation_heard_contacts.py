@@ -17,12 +17,18 @@ DOWN = np.stack([np.full(30, 320.0), 300.0 - 400.0 * np.abs(TIMES_S - HIT_S)], a
 
 
 def _judged(
-    monkeypatch: pytest.MonkeyPatch, heard_s: float, *fits: Break, free: bool = False, seen: np.ndarray | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    heard_s: float,
+    *fits: Break,
+    free: bool = False,
+    seen: np.ndarray | None = None,
+    probability: float = 0.95,
+    path: np.ndarray = DOWN,
 ) -> list[Break]:
-    """The breaks of a body that falls and is thrown back, heard at ``heard_s``."""
-    peak = Peak(heard_s, 0.95, 400.0 / 640, 400.0 / 640)
+    """The breaks of a body, that falls and is thrown back unless told otherwise, heard at ``heard_s``."""
+    peak = Peak(heard_s, probability, 400.0 / 640, 400.0 / 640)
     monkeypatch.setattr(hits, "find_peaks", lambda *_: [[peak]])
-    tracks = make_tracks(TIMES_S, make_track("hand-1", DOWN, 40.0, seen))
+    tracks = make_tracks(TIMES_S, make_track("hand-1", path, 40.0, seen))
     speed = np.ones(29, np.float32)
     velocity = Velocity("hand-1", MIDDLES_S, speed, None, None, fits, 0.005, "assumed", 0.4, 0.2, free)
     return list(
@@ -50,3 +56,12 @@ def test_what_is_held_may_be_seen_on_one_side_of_its_contact_alone(monkeypatch: 
     assert (one.pre_mps[0], one.post_mps[0]) == pytest.approx((0.0, 0.0), abs=1e-6)
     assert (one.pre_mps[1], one.post_mps[1]) == pytest.approx((2.0, -2.0))
     assert _judged(monkeypatch, HIT_S, seen=seen, free=True) == []
+
+
+@pytest.mark.parametrize(("probability", "contacts"), [(0.95, 0), (0.995, 1)])
+def test_what_rolls_on_as_before_was_not_hit_unless_that_is_certain(
+    monkeypatch: pytest.MonkeyPatch, probability: float, contacts: int
+) -> None:
+    rolling = np.stack([100.0 + 400.0 * TIMES_S, np.full(30, 300.0)], axis=1)
+    assert len(_judged(monkeypatch, HIT_S, free=True, probability=probability, path=rolling)) == contacts
+    assert len(_judged(monkeypatch, HIT_S, free=True, probability=probability)) == 1

@@ -45,6 +45,8 @@ _ALONE = 0.6
 """How far the scorer is believed where nothing flies and no fit shows a break."""
 _WORTH_A_BREAK = 0.3
 """What only the scorer hears and is less sure of than this is no break: nothing confirms it."""
+_LEAST_TURN = 0.15
+"""Of its speed: what flies and is only heard to be hit must change its velocity by this, unless that is certain."""
 _NEAR_S = 0.07
 _NEAR_FRAMES = 0.8
 _CROWDED_S = 0.2
@@ -205,11 +207,21 @@ def _heard(
             left = [b for b in left if b not in near]
             continue
         made = _made(peak, velocity, points, track, tracks, time_scale)
-        if made is not None and reliable and not velocity.free:
-            made = replace(made, confidence=_ALONE * made.confidence)
+        if made is not None and reliable:
+            if not velocity.free:
+                made = replace(made, confidence=_ALONE * made.confidence)
+            elif peak.probability < _CERTAIN and not _turns(made):
+                continue
         if made is not None and made.confidence >= _WORTH_A_BREAK:
             out.append(made)
     return out + [_judged(b, _UNHEARD, velocity.free and reliable) for b in left]
+
+
+def _turns(one: Break) -> bool:
+    """Whether the velocity changes at a break: what is not hit flies or rolls on, whatever its outline does."""
+    before, after = np.array(one.pre_mps), np.array(one.post_mps)
+    fastest = max(float(np.linalg.norm(before)), float(np.linalg.norm(after)))
+    return bool(np.linalg.norm(after - before) >= _LEAST_TURN * fastest)
 
 
 def _surely_heard(
