@@ -46,7 +46,7 @@ _ALONE = 0.6
 _WORTH_A_BREAK = 0.3
 """What only the scorer hears and is less sure of than this is no break: nothing confirms it."""
 _LEAST_TURN = 0.15
-"""Of its speed: what flies and is only heard to be hit must change its velocity by this, unless that is certain."""
+"""Of its speed: what flies and is hit must change its velocity by this, unless the contact is certain."""
 _NEAR_S = 0.07
 _NEAR_FRAMES = 0.8
 _CROWDED_S = 0.2
@@ -100,6 +100,7 @@ def judged(
         breaks = sorted(breaks, key=lambda b: b.time_s)
         if trusted and velocity.free:
             breaks = hopped(breaks, path, track, tracks, velocity.metres_per_px, time_scale)
+            breaks = [one for one in breaks if one.confidence >= _CERTAIN or _turns(one)]
         else:
             breaks = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
         out.append(replace(velocity, breaks=tuple(breaks)))
@@ -207,11 +208,8 @@ def _heard(
             left = [b for b in left if b not in near]
             continue
         made = _made(peak, velocity, points, track, tracks, time_scale)
-        if made is not None and reliable:
-            if not velocity.free:
-                made = replace(made, confidence=_ALONE * made.confidence)
-            elif peak.probability < _CERTAIN and not _turns(made):
-                continue
+        if made is not None and reliable and not velocity.free:
+            made = replace(made, confidence=_ALONE * made.confidence)
         if made is not None and made.confidence >= _WORTH_A_BREAK:
             out.append(made)
     return out + [_judged(b, _UNHEARD, velocity.free and reliable) for b in left]
