@@ -49,8 +49,8 @@ def _moved(modules: tuple[nn.Module, ...], device: str, activation_bytes: int) -
     """
     import torch
 
-    homes = [(module, next(module.parameters()).device) for module in modules]
-    strangers = [(module, home) for module, home in homes if home != torch.device(device)]
+    there = torch.device(device)
+    strangers = [(module, home) for module in modules if (home := next(module.parameters()).device) != there]
     try:
         for module, _ in strangers:
             module.to(device)

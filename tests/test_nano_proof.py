@@ -128,7 +128,7 @@ def test_workers_compute_with_one_thread_and_leave_the_environment(monkeypatch) 
 
 def _every_third(seed: int, latest_first: threading.Event | None) -> dict | None:
     if latest_first is not None and seed == 102:
-        latest_first.wait()  # for a later seed's result
+        assert latest_first.wait(60)  # for a later seed's result
     elif latest_first is not None and seed > 102:
         latest_first.set()
     return {"seed": seed} if seed % 3 == 0 else None

@@ -30,8 +30,6 @@ from pavas_core.training.examples import ROOM_TONE_DB
 MIN_MOVE_DB_PER_DECADE = 3.0
 """Sweeps are judged where the truth's loudness moves by this."""
 MIN_MOVE_OCTAVES = 0.1
-_AHEAD = 8
-"""Tasks given to processes before they are free for them."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,6 @@ def prove(
 
 def _measure(size: Size, folder: str, pool: Executor | None, runtime: Runtime) -> dict[str, list[dict[str, Any]]]:
     first = FIRST_SEED
-    searches = [
-        _Search("clip", tasks.clip_task, (folder,), first, size.clips, size.clips),
-        _Search("pixels", tasks.pixels_task, (), first + 50_000, size.pixels, size.pixels),
-    ]
     wanted: list[tuple[str, Callable, tuple, int]] = [
         *((f"sweep {name}", tasks.sweep_task, (name,), size.sweeps) for name in tasks.SWEPT),
         ("edit", tasks.edit_task, (), size.edits),
@@ -115,8 +109,14 @@ def _measure(size: Size, folder: str, pool: Executor | None, runtime: Runtime) -
         ("seeds", tasks.seeds_task, (), size.seeds),
         ("joins", joins_task, (), size.joins),
     ]
-    for number, (name, task, extra, count) in enumerate(wanted):
-        searches.append(_Search(name, task, extra, first + 60_000 + 5_000 * number, count, count * size.tries))
+    searches = [
+        _Search("clip", tasks.clip_task, (folder,), first, size.clips, size.clips),
+        _Search("pixels", tasks.pixels_task, (), first + 50_000, size.pixels, size.pixels),
+        *(
+            _Search(name, task, extra, first + 60_000 + 5_000 * number, count, count * size.tries)
+            for number, (name, task, extra, count) in enumerate(wanted)
+        ),
+    ]
     _run(searches, pool, runtime)
     return {one.name: one.found for one in searches}
 
@@ -145,10 +145,10 @@ class _Search:
         waiting = self.tried - len(self.results)
         return len(self.found) + waiting < self.count and self.tried < self.most_tries
 
-    def next_call(self) -> tuple[Callable[..., dict[str, Any] | None], int, tuple]:
-        """Task, seed and further arguments of the next try."""
+    def next_seed(self) -> int:
+        """The seed of the next try."""
         self.tried += 1
-        return self.task, self.first_seed + self.tried - 1, self.extra
+        return self.first_seed + self.tried - 1
 
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -186,18 +186,19 @@ def _run(searches: Sequence[_Search], pool: Executor | None, runtime: Runtime) -
     try:
         while True:
             for search in searches:
-                while search.lacks and len(waiting) < _AHEAD:
-                    task, seed, extra = search.next_call()
+                while search.lacks:
+                    seed = search.next_seed()
                     if pool is None:
-                        search.results[seed] = task(seed, *extra)
+                        search.results[seed] = search.task(seed, *search.extra)
+                        runtime.step(search.name, sum(len(one.found) for one in searches), total)
                     else:
-                        waiting[pool.submit(task, seed, *extra)] = search, seed
-                    runtime.step(search.name, sum(len(one.found) for one in searches), total)
+                        waiting[pool.submit(search.task, seed, *search.extra)] = search, seed
             if not waiting:
                 return
             for done in wait(waiting, return_when=FIRST_COMPLETED).done:
                 search, seed = waiting.pop(done)
                 search.results[seed] = done.result()
+                runtime.step(search.name, sum(len(one.found) for one in searches), total)
     except BaseException:
         if pool is not None:
             pool.shutdown(cancel_futures=True)  # else a cancelled run would first finish all that waits

@@ -55,11 +55,11 @@ where the centre says nothing, as of an arm, which must be drawn back first, not
 _LIKELY = 0.5
 """Likelihood of a moment below which whatever else says that it is a blow is not believed, and from which on one at
 which something is seen to stop is a blow, whatever else says."""
+_UNSTOPPED = 0.75
+"""The same bound where the centre says nothing and nothing is seen to stop: paws and heads turn back as abruptly."""
 _STOP_ODDS = 1.5
 """The odds of a moment at which something is seen to stop are raised by this, so two of five such are enough: of real
 clips over half of all blows were missed, and a quarter as many made up."""
-_UNSTOPPED = 0.75
-"""The same bound where the centre says nothing and nothing is seen to stop: paws and heads turn back as abruptly."""
 _MOMENT_SIGMA_FRAMES = 0.4
 _MOMENT_SIGMA = 0.25
 """Of the flow of a track's fast pixels, relative."""
@@ -215,13 +215,6 @@ def _heard(
     return out + [_judged(b, _UNHEARD, velocity.free and reliable) for b in left]
 
 
-def _turns(one: Break) -> bool:
-    """Whether the velocity changes at a break: what is not hit flies or rolls on, whatever its outline does."""
-    before, after = np.array(one.pre_mps), np.array(one.post_mps)
-    fastest = max(float(np.linalg.norm(before)), float(np.linalg.norm(after)))
-    return bool(np.linalg.norm(after - before) >= _LEAST_TURN * fastest)
-
-
 def _surely_heard(
     velocity: Velocity, peaks: Sequence[Peak], points: np.ndarray, track: Track, tracks: TrackSet, time_scale: float
 ) -> list[Break]:
@@ -240,6 +233,13 @@ def _surely_heard(
         if sure is not None:
             out = [b for b in out if abs(b.time_s - peak.time_s) >= max(_BESIDE_S, near_s)] + [sure]
     return out
+
+
+def _turns(one: Break) -> bool:
+    """Whether the velocity changes at a break: what is not hit flies or rolls on, whatever its outline does."""
+    before, after = np.array(one.pre_mps), np.array(one.post_mps)
+    fastest = max(float(np.linalg.norm(before)), float(np.linalg.norm(after)))
+    return bool(np.linalg.norm(after - before) >= _LEAST_TURN * fastest)
 
 
 def _told_anew(
