@@ -10,11 +10,13 @@ import pytest
 
 from pavas_core.cli import main
 from pavas_core.estimation.tracking.bodies import Body
+from pavas_core.estimation.tracking.falling import falls_freely
 from pavas_core.estimation.tracking.judging import FEATURES, describe, judged, likelihood
 from pavas_core.runtime import Runtime
 from pavas_core.simulation.simulate import SimulatedClip, simulate
 from pavas_core.training import objects
 from pavas_core.training.regression import fit_logistic
+from tests.planar_tracks import bounces, sampled
 from tests.test_estimation_track_selection import GREEN, sighting
 
 RATE, WIDTH, FRAMES = 30.0, 512, 60
@@ -49,6 +51,38 @@ def test_a_small_ball_that_plays_before_a_person_for_long_is_one() -> None:
     assert ball in judged([person, ball], [], WIDTH, RATE, 200)
     short = Body(ball.observations[:30])
     assert short not in judged([person, short], [], WIDTH, RATE, 200)
+
+
+def dropped(drift_mps: float = 0.3, **more) -> Body:
+    """A ball ten pixels wide that falls 0.9 m and bounces, 80 pixels a metre."""
+    path, _ = bounces(height_m=0.9, restitution=0.6, floor_m=2.0, duration_s=1.6, drift_mps=drift_mps)
+    places = sampled(path, np.arange(48) / RATE, 80.0)
+    return Body([sighting(i, float(x), float(y), 90, GREEN, **more) for i, (x, y) in enumerate(places)])
+
+
+def test_what_falls_freely_is_one_however_small() -> None:
+    person = Body([sighting(i, 350 + 60 * np.sin(i / 9), 150, 190.0**2) for i in range(60)])
+    ball = dropped()
+    assert falls_freely(ball, RATE)
+    assert likelihood(describe([ball], [person], WIDTH, RATE, FRAMES))[0] < 0.5
+    assert judged([person], [ball], WIDTH, RATE, FRAMES) == [person, ball]
+    assert judged([person], [dropped(shadow=1.0)], WIDTH, RATE, FRAMES) == [person]
+    assert len(judged([person, ball], [dropped()], WIDTH, RATE, FRAMES)) == 2
+
+
+def test_what_is_waved_thrown_aside_or_seen_too_briefly_does_not_fall_freely() -> None:
+    assert not falls_freely(Body([sighting(i, 250, 150 + 60 * np.sin(i / 4), 90) for i in range(60)]), RATE)
+    assert not falls_freely(Body([sighting(i, 250 + 0.5 * i**2, 150 + 0.5 * i**2, 90) for i in range(20)]), RATE)
+    assert not falls_freely(rolling(), RATE)
+    assert not falls_freely(Body(dropped().observations[:11]), RATE)
+    assert not falls_freely(Body(dropped().observations[::2]), RATE)
+
+
+def test_the_form_of_what_the_border_cuts_is_told_by_all_its_sightings() -> None:
+    cut = [sighting(i, 480, 100 + i, 2000, border=True, roundness=0.6, aspect=5.0) for i in range(58)]
+    whole = [sighting(i, 440, 100 + i, 400) for i in range(58, 60)]
+    assert not Body(cut + whole).round
+    assert Body(cut[:10] + [sighting(i, 440, 100 + i, 2000) for i in range(10, 30)]).round
 
 
 def test_what_the_rules_passed_over_counts_where_it_is_clearly_an_object() -> None:

@@ -136,6 +136,14 @@ def test_one_thing_tracked_twice_sounds_once() -> None:
     assert len(_scene(tracks, _velocity("ball-1", change), _velocity("ball-2", change)).impacts) == 1
 
 
+def test_two_that_fly_and_land_side_by_side_sound_both() -> None:
+    tracks = _tracks((300, 180), (335, 190))
+    change = _break(1.0, (0.0, 3.0), (0.0, -2.0))
+    for free, impacts in ((True, 2), (False, 1)):
+        scene = _scene(tracks, _velocity("ball-1", change, free=free), _velocity("ball-2", change))
+        assert len(scene.impacts) == impacts
+
+
 def test_resting_and_doubtful_breaks_make_no_impact() -> None:
     tracks = _tracks((320, 180))
     weak = _break(0.5, (0.0, 0.1), (0.0, -0.05))

@@ -151,7 +151,10 @@ def _without_jerks(
 def _paired(
     events: list[Event], by_id: dict[str, Track], tracks: TrackSet, velocities: dict[str, Velocity], frame_s: float
 ) -> list[Event]:
-    """Join the breaks of two bodies that met; drop one of two that are the same thing seen twice."""
+    """Join the breaks of two bodies that met; drop one of two that are the same thing seen twice.
+
+    Two that fly freely side by side are two things, and may land at one time.
+    """
     left = sorted(events, key=lambda e: -e.at.confidence)
     done: list[Event] = []
     while left:
@@ -173,9 +176,20 @@ def _paired(
         pusher = _pusher(event, by_id, tracks, velocities, frame_s)
         if event.at.confidence >= LEAST_CONFIDENCE or (pusher is not None and _drives(event, pusher)):
             for twin in mates:
-                left.remove(twin)
+                both_fly = velocities[twin.object_id].free and velocities[event.object_id].free
+                if not (both_fly and _side_by_side(event, twin, by_id, tracks)):
+                    left.remove(twin)
             done.append(Event(event.object_id, event.at, pusher))
     return done
+
+
+def _side_by_side(event: Event, other: Event, by_id: dict[str, Track], tracks: TrackSet) -> bool:
+    """Whether two objects' centres lie further apart than half the larger one's side."""
+    box, box2 = (box_at(by_id[one.object_id], tracks.times_s, event.at.time_s) for one in (event, other))
+    if box is None or box2 is None:
+        return False
+    apart = (box[:2] + box[2:] - box2[:2] - box2[2:]) / 2
+    return float(np.hypot(*apart)) > 0.5 * max(_side(box), _side(box2))
 
 
 def _pusher(

@@ -12,6 +12,8 @@ from pavas_core.estimation.tracking.linking import Observation
 
 _ROUND = 0.82
 _OWN_WAY = 0.45
+_CLEAR = 0.1
+"""Share of its sightings up to which those within the picture do not tell a body's form."""
 
 
 class Body:
@@ -95,7 +97,9 @@ class Body:
     @cached_property
     def round(self) -> bool:
         """Round and compact, at least where it is slow enough not to be drawn out by motion blur."""
-        clear = [o for o in self.observations if not (o.border or o.by_template or o.held)] or self.observations
+        clear = [o for o in self.observations if not (o.border or o.by_template or o.held)]
+        if len(clear) <= _CLEAR * len(self.observations):
+            clear = self.observations
         areas = np.array([o.area for o in clear])
         return (
             float(np.median(np.abs(np.log(areas / np.median(areas))))) < 0.4

@@ -13,6 +13,7 @@ import numpy as np
 
 from pavas_core.estimation import regression
 from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas, together
+from pavas_core.estimation.tracking.falling import falls_freely
 from pavas_core.estimation.tracking.moving import furthest_run, moves
 from pavas_core.estimation.tracking.selection import is_shadow
 
@@ -36,6 +37,8 @@ _WITHIN = 0.7
 """Share of a box from which on it lies within another."""
 _INSIDE_SHARE = 0.6
 """Share of its frames in which a body that is seen inside another lies within it."""
+_PART = 0.5
+"""Share of its sightings, or of its pixels, up to which a body is no part of a larger one, and no shadow."""
 _ALIKE = 0.25
 _DOUBLE = 0.2
 _DOUBLE_SHARE = 0.5
@@ -46,7 +49,8 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
     """The bodies that are likely objects of their own, the likeliest first; of doubles the likelier one.
 
     Of the ``others``, which the rules have passed over as pieces, as doubles or for their little way, those count that
-    are clearly likely, move for long enough and have a place of their own. ``width`` (pixels) is the picture's in which
+    are clearly likely, move for long enough and have a place of their own; and of all, what falls freely, however small
+    it is beside the rest. ``width`` (pixels) is the picture's in which
     they were seen, ``frames`` how many the clip has.
     """
     if not chosen:
@@ -65,10 +69,19 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
             break
         if len(body.frames) < _LEAST_S * frame_rate or not moves(body, frame_rate):
             continue
-        if not any(_double(body, o) or _inside(body, o) or _inside(o, body) for o in kept):
+        if _has_own_place(body, kept):
             kept.append(body)
     # A dark round thing may look like a shadow; what is not round and does is one. It goes last: what lies on it is it.
-    return kept[:likeliest] + [b for b in kept[likeliest:] if b.round or not is_shadow(b, kept)]
+    kept = kept[:likeliest] + [b for b in kept[likeliest:] if b.round or not is_shadow(b, kept)]
+    for body in sorted((*chosen, *others), key=lambda b: -len(b.frames)):
+        alone = body.round and not body.carried and max(body.attached, body.shadow) <= _PART
+        if alone and falls_freely(body, frame_rate) and _has_own_place(body, kept):
+            kept.append(body)
+    return kept
+
+
+def _has_own_place(body: Body, kept: list[Body]) -> bool:
+    return not any(body is o or _double(body, o) or _inside(body, o) or _inside(o, body) for o in kept)
 
 
 def likelihood(features: np.ndarray) -> np.ndarray:

@@ -1,0 +1,40 @@
+"""Whether gravity alone bends a body's way: what falls or flies is a thing of its own, however small."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from pavas_core.estimation.tracking.bodies import Body
+
+_WINDOW_S = 0.25
+_LEAST_FRAMES = 6
+_LEAST_S = 0.4
+_STEADY = 0.06
+"""Typical deviation of the acceleration in what is one flight after another, relative."""
+
+
+def falls_freely(body: Body, frame_rate: float) -> bool:
+    """Whether a body's path is parabolas of one and the same downward acceleration for 0.4 s in all.
+
+    Every quarter of a second of it is fitted alone, so bounces between flights do no harm. What a hand, a limb or a
+    larger thing carries is not bent so evenly.
+    """
+    count = max(_LEAST_FRAMES, round(_WINDOW_S * frame_rate))
+    if len(body.frames) < count:
+        return False
+    times_s = (np.arange(count) - (count - 1) / 2) / frame_rate
+    powers = np.stack([np.ones(count), times_s, times_s**2], axis=1)
+    unbroken = body.frames[count - 1 :] - body.frames[: 1 - count] == count - 1
+    points = sliding_window_view(body.points, count, axis=0)[unbroken]
+    fits = points @ np.linalg.pinv(powers).T
+    misfit = np.sqrt(((points - fits @ powers.T) ** 2).sum(axis=1).mean(axis=1))
+    aside, bend = (fits[..., 2] * times_s[-1] ** 2).T
+    free = (bend > max(1.5, 0.25 * body.side)) & (np.abs(aside) < 0.12 * bend + 0.3)
+    free &= misfit < np.maximum(max(0.3, 0.035 * body.side), 0.06 * bend)
+    if not free.any():
+        return False
+    if float(np.median(np.abs(bend[free] / np.median(bend[free]) - 1.0))) > _STEADY:
+        return False
+    falling = {frame for first in body.frames[: 1 - count][unbroken][free] for frame in range(first, first + count)}
+    return len(falling) >= _LEAST_S * frame_rate
