@@ -245,23 +245,29 @@ def _as_asked(sound: Audio, options: SoundOptions) -> Synthesis:
 
 
 def named_by_prompt(objects: ObjectSet, prompt: str) -> ObjectSet:
-    """``objects`` with what a prompt about a single thing calls it among their aliases, for masses and shapes.
+    """``objects`` with what a prompt calls them among their aliases, for masses and shapes.
 
-    Only things without a name of their own take part; where the thing is a ball, those that look like one.
+    Only things without a name of their own take part: those that look like balls are the one ball that the prompt
+    speaks of, the others the one other thing. A prompt about a single thing speaks of all that it can mean.
     """
     from pavas_core.estimation.masses import find_entry
     from pavas_core.synthesis.prompt import parse_prompt
 
     things = [words for words in parse_prompt(prompt).materials if words != "*"]
-    entry = find_entry(things[0]) if len(things) == 1 else None
-    if entry is None or entry.name in GENERIC_NAMES:
-        return objects
-    nameless = [one.id for one in objects.objects if one.name in GENERIC_NAMES]
-    round_ones = [one.id for one in objects.objects if one.name == "ball"]
-    chosen = round_ones if entry.kind.endswith("ball") and round_ones else nameless
+    entries = {words: find_entry(words) for words in things}
+    balls = [words for words, entry in entries.items() if entry is not None and "ball" in (entry.name, entry.kind[-4:])]
+    others = [words for words in things if words not in balls]
+    alone = len(things) == 1
+    any_round = any(one.name == "ball" for one in objects.objects)
 
     def named(one: MovingObject) -> MovingObject:
-        return replace(one, aliases=(*one.aliases, things[0])) if one.id in chosen else one
+        meant = balls if one.name == "ball" else others
+        if alone and (others or not any_round):
+            meant = things
+        entry = entries[meant[0]] if len(meant) == 1 else None
+        if one.name not in GENERIC_NAMES or entry is None or entry.name in GENERIC_NAMES:
+            return one
+        return replace(one, aliases=(*one.aliases, meant[0]))
 
     return replace(objects, objects=tuple(map(named, objects.objects)))
 

@@ -18,6 +18,7 @@ from pavas_core.audio import Audio
 from pavas_core.commands import foley
 from pavas_core.physics.overrides import apply_edits
 from pavas_core.physics.serialise import load_scene
+from pavas_core.physics.types import MovingObject, ObjectSet
 from pavas_core.runtime import Runtime
 from pavas_core.video.clip import clip_from_frames, open_clip, read_audio
 from pavas_core.video.save import save_video
@@ -335,6 +336,24 @@ def test_a_prompt_names_what_has_no_name(bounce):
     body = scene.bodies[0]
     assert body.mass.source == "table:tennis ball"
     assert body.object.material == "rubber"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("leather ball and steel hammer on wood", [(), (), ("hammer",)]),
+        ("tennis ball and a drumstick", [("tennis ball",), ("tennis ball",), ("drumstick",)]),
+        ("a tennis ball", [("tennis ball",), ("tennis ball",), ()]),
+        ("a hammer", [("hammer",)] * 3),
+        ("hammer, axe", [(), (), ()]),
+        ("tennis ball and basketball", [(), (), ()]),
+        ("steel", [(), (), ()]),
+    ],
+)
+def test_a_prompt_calls_balls_and_the_rest_by_what_it_speaks_of(prompt, expected):
+    things = tuple(MovingObject(f"{name}-{i}", name) for name, i in (("ball", 1), ("ball", 2), ("object", 1)))
+    named = pipeline.named_by_prompt(ObjectSet(things, 64, 48, 1.0), prompt)
+    assert [one.aliases for one in named.objects] == expected
 
 
 def test_the_environment_report_names_versions_and_nothing_private(capsys):

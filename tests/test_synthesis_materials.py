@@ -88,6 +88,16 @@ def test_prompt_about_two_things_goes_by_name():
     assert unknown == ("spoon",)
 
 
+def test_of_two_things_the_one_that_names_none_is_what_nobody_has_named():
+    bodies = [make_body("object"), make_body("ball"), make_body("object")]
+    scene, _, unknown = apply_prompt(make_scene(bodies, []), "leather ball and steel hammer")
+    assert [body.object.material for body in scene.bodies] == ["steel", "leather", "steel"]
+    assert unknown == ()
+    scene, _, unknown = apply_prompt(make_scene(bodies, []), "ball, steel hammer, wooden stick")
+    assert [body.object.material for body in scene.bodies] == ["unknown"] * 3
+    assert unknown == ("hammer", "stick")
+
+
 def test_prompt_that_says_nothing_changes_nothing():
     scene = make_scene([make_body("ball", "rubber")], [])
     assert apply_prompt(scene, "") == (scene, "unknown", ())

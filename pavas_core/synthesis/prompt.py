@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from pavas_core.physics.names import NAMELESS
 from pavas_core.physics.types import Body, Scene
 
 from .materials import is_made_of, split_words, words_to_material
@@ -66,19 +67,25 @@ def apply_prompt(scene: Scene, text: str) -> tuple[Scene, str, tuple[str, ...]]:
     """The scene with the prompt's materials on its objects, the surface for ``floor`` and the words not understood.
 
     Words go to the objects whose name contains one of them. A prompt about a single thing that names none of the
-    objects speaks of all of them.
+    objects speaks of all of them; of several things, the only one that names none is what nobody has named yet.
     """
     prompt = parse_prompt(text)
     if not prompt.materials:
         return scene, prompt.surface, prompt.unknown_words
     bodies = list(scene.bodies)
     unknown = list(prompt.unknown_words)
-    for words, key in prompt.materials.items():
-        named = [index for index, body in enumerate(bodies) if _names(body) & set(words.split())]
-        if not named and len(prompt.materials) == 1:
-            named = list(range(len(bodies)))
+    meant = {
+        words: [index for index, body in enumerate(bodies) if _names(body) & set(words.split())]
+        for words in prompt.materials
+    }
+    strange = [words for words, named in meant.items() if not named]
+    if len(meant) == 1 and strange:
+        meant[strange[0]] = list(range(len(bodies)))
+    elif len(strange) == 1:
+        meant[strange[0]] = [i for i, body in enumerate(bodies) if _names(body) == {NAMELESS}]
+    for words, named in meant.items():
         for index in named:
-            bodies[index] = _described(bodies[index], words, key)
+            bodies[index] = _described(bodies[index], words, prompt.materials[words])
         if not named:
             unknown += words.split()
     return replace(scene, bodies=tuple(bodies)), prompt.surface, tuple(dict.fromkeys(unknown))
