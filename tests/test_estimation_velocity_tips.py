@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pavas_core.estimation.planar.scorer import Peak
+from pavas_core.estimation.planar.sides import told_anew
 from pavas_core.estimation.planar.tips import end_path, strike_in, strike_near
 from pavas_core.estimation.planar.velocity import fitted_velocity
 from pavas_core.physics.masks import pack_masks
-from pavas_core.physics.types import TrackSet
+from pavas_core.physics.types import Break, TrackSet
 from tests.planar_tracks import make_track, make_tracks
 
 RATE = 30.0
@@ -93,3 +95,14 @@ def test_a_blow_that_flow_loses_is_seen_by_the_end() -> None:
     assert [round(b.time_s, 1) for b in blows] == [CONTACT_S]
     assert abs(blows[0].time_s - CONTACT_S) < 0.02
     assert np.hypot(*blows[0].pre_mps[:2]) == pytest.approx(9.0 * LENGTH_PX * 0.002, rel=0.15)
+
+
+def test_where_the_end_is_lost_break_and_scorer_tell_a_tools_speed() -> None:
+    tracks = _tracks(10.0)
+    track = tracks.tracks[0]
+    fast = 1.5 * 9.0 * LENGTH_PX
+    one = Break(CONTACT_S, 0.01, (300.0, 180.0), (0.0, fast, 0.0), (0.0, -100.0, 0.0), 1.0, 0.9)
+    told = told_anew(one, Peak(CONTACT_S, 0.9, 0.5 * fast / 640, 300.0 / 640), track.centroids, track, tracks, 1.0)
+    assert told.pre_mps == pytest.approx((0.0, 0.75 * fast, 0.0))
+    assert told.post_mps == pytest.approx((0.0, -200.0, 0.0))
+    assert told_anew(one, None, track.centroids, track, tracks, 1.0) == one

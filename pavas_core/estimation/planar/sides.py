@@ -34,9 +34,9 @@ def told_anew(
     """The break with the median of the speeds seen; its directions stay.
 
     ``points`` [L, 2] are the track's centres in pixels of the first frame, ``peak`` is what the scorer hears of the
-    contact. Of a long tool that strikes with its end the end is asked, the scorer, and afterwards the flow; of anything
-    compact the middle of its box, the scorer, and the break itself, or where that is rough the flow. What is not rough
-    and not heard stays as it is.
+    contact. Of a long tool that strikes with its end the end is asked, the scorer, and afterwards the flow; where its
+    end is lost, the break itself and the scorer; of anything compact the middle of its box, the scorer, and the break
+    itself, or where that is rough the flow. What is not rough and not heard stays as it is.
     """
     before, after = np.array(one.pre_mps[:2]) / metres_per_px, np.array(one.post_mps[:2]) / metres_per_px
     heard = [[], []] if peak is None else [[peak.before * tracks.width], [peak.after * tracks.width]]
@@ -51,6 +51,8 @@ def told_anew(
         middles = [_line(_middles(points, track), one.time_s, sign, tracks) for sign in (-1, 1)]
         measured = flows if rough else [before, after]
         seen = [[*_speeds(measured[side], middles[side]), *heard[side]] for side in (0, 1)]
+    elif peak is not None:
+        seen = [[_speed(before), *heard[0]], [_speed(after), *heard[1]]]
     else:
         return one
     return replace(
