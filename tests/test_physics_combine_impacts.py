@@ -174,10 +174,22 @@ def test_a_kicked_body_at_rest_has_the_foot_for_partner() -> None:
     (impact,) = _scene(tracks, ball, foot, masses=(0.4, 4.0)).impacts
     assert impact.partner == "ball-2"
     assert impact.pre_normal_mps == pytest.approx(4.0)
+    assert impact.impulse_ns == pytest.approx(0.4 * 6.0)
     # Momentum: the foot is slowed by 6 m/s x 0.4 / 4.
-    assert impact.energy_loss_j == pytest.approx(max(0.0, 2.0 * (16 - 3.4**2) - 0.2 * 36))
+    assert impact.post_normal_mps == pytest.approx(6.0 - 3.4)
+    # As by a ball of 0.4 kg that comes at 6 / 1.7 m/s and leaves with 0.7 of it.
+    assert impact.energy_loss_j == pytest.approx(0.2 * (6 / 1.7) ** 2 * (1 - 0.7**2))
     still = Velocity("ball-2", MIDDLES_S, 0 * vector[:, 0], 0 * vector, None, (), 0.005, "gravity", 0.05, 0.2)
     assert _scene(tracks, ball, still, masses=(0.4, 4.0)).impacts == ()
+
+
+def test_of_a_ball_and_a_foot_seen_to_jerk_alike_the_ball_is_heard() -> None:
+    tracks = _tracks((300, 180), (304, 182))
+    foot = _velocity("ball-1", _break(1.0, (0.0, 1.0), (0.0, -1.0), confidence=0.95), free=False)
+    ball = _velocity("ball-2", _break(1.02, (0.0, 3.0), (0.0, -3.5), confidence=0.8))
+    (impact,) = _scene(tracks, foot, ball).impacts
+    assert impact.object_id == "ball-2"
+    assert impact.impulse_ns == pytest.approx(0.25 * 6.5)
 
 
 def test_what_stops_a_heavy_body_is_not_put_down_to_the_light_one_it_meets() -> None:

@@ -152,6 +152,14 @@ def test_gentle_impacts_stay_quiet():
     assert 0.0 < np.abs(wave).max() < 10 ** (-70 / 20)
 
 
+def test_a_push_sounds_like_the_blow_that_gives_as_much():
+    """A stone kicked from rest: what kicked it came at half its speed or faster, so it is no dull shove."""
+    body = make_body("stone ball", "stone", 0.5)
+    blow = make_impact(body, speed_mps=2.0, restitution=1.0)
+    push = dataclasses.replace(blow, pre_normal_mps=0.0, post_normal_mps=4.0)
+    assert np.array_equal(sound([body], [push]), sound([body], [blow]))
+
+
 def test_soft_hand_damps_what_it_catches():
     body = make_body("cup", "glass", 0.2)
     free = sound([body], [make_impact(body, time_s=0.0, surface="wood")], room="dry")

@@ -31,16 +31,19 @@ _FASTEST_OFF = 2.0
 """Of the approach: faster than this, no hand or foot drives off what it meets."""
 _DRIVEN_RESTITUTION = 0.7
 """Of contacts with what drives a body on: hands, feet, rackets."""
+_DRIVEN_LOSS = 0.5 * (1.0 - _DRIVEN_RESTITUTION) / (1.0 + _DRIVEN_RESTITUTION)
+"""What such a contact takes, of impulse squared over mass: how fast the driver came follows from the change of normal
+speed, which is 1 + restitution times that."""
 
 
 def combine_physics(objects: ObjectSet, tracks: TrackSet, masses: MassSet, velocities: VelocitySet) -> Scene:
     """The physics of one clip: every object with its mass and motion, and every contact.
 
     An impact's energy loss is max(0, sum over both bodies of m/2 (v_pre^2 - v_post^2)) (PAVAS, section 4.1), and where
-    a body was driven on at least what such a contact usually takes, most of it from a hand or foot that is hardly seen.
-    Its impulse is the mass (of two tracked bodies the reduced one) times the change of normal speed. Ids are the
-    object's id and the impact's number, ``ball-1@3``. Raises PhysicsError for an object without mass or velocity and
-    for impossible masses.
+    a body was driven on at least what such a contact usually takes, most of it from a hand or foot that is hardly seen;
+    its normal speeds are then those of such a contact too. Its impulse is the mass (of two tracked bodies the reduced
+    one) times the change of normal speed. Ids are the object's id and the impact's number, ``ball-1@3``. Raises
+    PhysicsError for an object without mass or velocity and for impossible masses.
     """
     by_id = {one.object_id: one for one in velocities.velocities}
     bodies = []
@@ -77,23 +80,35 @@ def _impact(
     event: Event, number: int, velocities: dict[str, Velocity], kilograms: dict[str, float], tracks: TrackSet
 ) -> Impact:
     at, mate = event.at, event.partner
-    mass = kilograms[event.object_id]
-    loss = _kinetic_j(mass, at.pre_mps) - _kinetic_j(mass, at.post_mps)
+    own = mass = kilograms[event.object_id]
+    loss = _kinetic_j(own, at.pre_mps) - _kinetic_j(own, at.post_mps)
     normal, before, after = approach_mps(at)
+    driven = after > _DRIVEN * before
     time_s, position = at.time_s, at.position_px
     if mate is not None:
         other = kilograms[mate.object_id]
-        mate_after = _after(mate, at, mass / other)
-        loss += _kinetic_j(other, mate.at.pre_mps) - _kinetic_j(other, mate_after)
-        mass = mass * other / (mass + other)
-        before = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
-        after = max(0.0, float(np.subtract(at.post_mps, mate_after) @ normal))
-        if not _is_seen(mate):
-            # What stopped a heavy body need not have been the light one that it met.
-            after = min(after, _FASTEST_OFF * before)
+        mass = own * other / (own + other)
+        closing = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
+        flies, mate_flies = (velocities[one.object_id].free for one in (event, mate))
+        if driven and flies and not mate_flies:
+            # Hands and feet are seen worse than what they do to a ball: of what they drive on the ball alone is asked.
+            change = (before + after) * own / mass
+            before = min(max(before, closing), change)
+            after = change - before
+        else:
+            mate_after = _after(mate, at, own / other)
+            loss += _kinetic_j(other, mate.at.pre_mps) - _kinetic_j(other, mate_after)
+            before, after = closing, max(0.0, float(np.subtract(at.post_mps, mate_after) @ normal))
+            if not _is_seen(mate):
+                # What stopped a heavy body need not have been the light one that it met.
+                after = min(after, _FASTEST_OFF * before)
+            driven, own = after > _DRIVEN * before, mass
         weights = np.array([1.0 / max(one.sigma_s, 1e-4) ** 2 for one in (at, mate.at)])
         time_s = float((weights @ [at.time_s, mate.at.time_s]) / weights.sum())
         position = tuple(np.add(at.position_px, mate.at.position_px) / 2)
+    impulse = mass * (before + after)
+    if driven:
+        loss = max(loss, _DRIVEN_LOSS * impulse**2 / own)
     return Impact(
         id=f"{event.object_id}@{number}",
         time_s=time_s,
@@ -106,8 +121,8 @@ def _impact(
         post_normal_mps=after,
         pre_speed_mps=float(np.linalg.norm(at.pre_mps)),
         post_speed_mps=float(np.linalg.norm(at.post_mps)),
-        impulse_ns=mass * (before + after),
-        energy_loss_j=max(0.0, loss, _driven_loss_j(mass, before, after)),
+        impulse_ns=impulse,
+        energy_loss_j=max(0.0, loss),
         position=(
             float(np.clip(position[0] / tracks.width, 0.0, 1.0)),
             float(np.clip(position[1] / tracks.height, 0.0, 1.0)),
@@ -128,17 +143,6 @@ def _after(mate: Event, at: Break, mass_ratio: float) -> Vector:
         return mate.at.post_mps
     x, y, z = np.subtract(mate.at.pre_mps, mass_ratio * np.subtract(at.post_mps, at.pre_mps))
     return float(x), float(y), float(z)
-
-
-def _driven_loss_j(mass_kg: float, before_mps: float, after_mps: float) -> float:
-    """What the contact of a driven body usually takes; 0 where the bodies part more slowly than they met.
-
-    How fast the driver came follows from the change of normal speed, which is 1 + restitution times the true approach.
-    """
-    if after_mps <= _DRIVEN * before_mps:
-        return 0.0
-    closing_mps = (before_mps + after_mps) / (1.0 + _DRIVEN_RESTITUTION)
-    return 0.5 * mass_kg * (1.0 - _DRIVEN_RESTITUTION**2) * closing_mps**2
 
 
 def _kinetic_j(mass_kg: float, velocity_mps: Vector) -> float:

@@ -153,9 +153,10 @@ def _paired(
 ) -> list[Event]:
     """Join the breaks of two bodies that met; drop one of two that are the same thing seen twice.
 
-    Two that fly freely side by side are two things, and may land at one time.
+    Two that fly freely side by side are two things, and may land at one time. Of what flies and what is held, the
+    motion of what flies is seen better.
     """
-    left = sorted(events, key=lambda e: -e.at.confidence)
+    left = sorted(events, key=lambda e: (not velocities[e.object_id].free, -e.at.confidence))
     done: list[Event] = []
     while left:
         event = left.pop(0)

@@ -70,7 +70,7 @@ def impact_voices(
     contact_s = contact_time_s(impact, body, partner, surface)
     texture = contact_texture(material, other)
     # Asperities are little Hertz contacts: their times shorten with v^(1/5), so faster rubs are brighter and harsher.
-    haste = (max(impact.pre_normal_mps, 1e-6) / _TEXTURE_SPEED_MPS) ** 0.2
+    haste = (max(_closing_mps(impact), 1e-6) / _TEXTURE_SPEED_MPS) ** 0.2
     texture = replace(texture, high_hz=haste * texture.high_hz, level=haste * texture.level)
     noise_pa = texture.level * AIR_IMPEDANCE * impact.impulse_ns / body.mass.mass_kg * shape.radius_m
 
@@ -179,13 +179,18 @@ def contact_time_s(impact: Impact, body: Body, partner: Body | None, surface: Ma
         mass = 1.0 / (1.0 / mass + 1.0 / (other_shape.share * partner.mass.mass_kg))
         radius = 1.0 / (1.0 / radius + 1.0 / other_shape.tip_radius_m)
         hollow.append((other_shape, other))
-    times = [hertz_contact_time_s(mass, radius, effective_modulus_pa(material, other), impact.pre_normal_mps)]
+    times = [hertz_contact_time_s(mass, radius, effective_modulus_pa(material, other), _closing_mps(impact))]
     for one, stuff in hollow:
         if one.family == "ball":
             times.append(inflated_contact_time_s(mass, one.radius_m, BALL_PRESSURE_PA))
         elif one.wall_m:
             times.append(wall_contact_time_s(mass, one.radius_m, one.wall_m, stuff))
     return math.hypot(*times)
+
+
+def _closing_mps(impact: Impact) -> float:
+    """How fast the two came together, m/s: nothing parts faster than it met, so what pushes a body comes itself."""
+    return max(impact.pre_normal_mps, (impact.pre_normal_mps + impact.post_normal_mps) / 2)
 
 
 def body_material(body: Body) -> Material:
