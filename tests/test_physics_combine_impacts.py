@@ -190,6 +190,21 @@ def test_of_a_ball_and_a_foot_seen_to_jerk_alike_the_ball_is_heard() -> None:
     (impact,) = _scene(tracks, foot, ball).impacts
     assert impact.object_id == "ball-2"
     assert impact.impulse_ns == pytest.approx(0.25 * 6.5)
+    trembles = _velocity("ball-2", _break(1.02, (0.0, 0.2), (0.0, -0.3), confidence=0.8))
+    (impact,) = _scene(tracks, foot, trembles).impacts
+    assert impact.object_id == "ball-1"
+
+
+def test_of_a_ball_that_a_bat_drives_on_the_ball_tells_impulse_and_loss() -> None:
+    tracks = _tracks((300, 180), (330, 180))
+    bat = _velocity("ball-1", _break(1.0, (3.0, 0.0), (2.9, 0.0), confidence=0.95), free=False)
+    ball = _velocity("ball-2", _break(1.0, (-5.0, 0.0), (7.0, 0.0), confidence=0.8))
+    (impact,) = _scene(tracks, bat, ball, masses=(1.0, 0.25)).impacts
+    assert (impact.object_id, impact.partner, impact.contact) == ("ball-2", "ball-1", "collision")
+    assert impact.impulse_ns == pytest.approx(0.25 * 12.0)
+    assert impact.pre_normal_mps == pytest.approx(8.0)
+    assert impact.pre_normal_mps + impact.post_normal_mps == pytest.approx(3.0 / 0.2)
+    assert impact.energy_loss_j == pytest.approx(0.125 * (12 / 1.7) ** 2 * (1 - 0.7**2))
 
 
 def test_what_stops_a_heavy_body_is_not_put_down_to_the_light_one_it_meets() -> None:

@@ -90,7 +90,7 @@ def _impact(
         mass = own * other / (own + other)
         closing = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
         flies, mate_flies = (velocities[one.object_id].free for one in (event, mate))
-        if driven and flies and not mate_flies:
+        if driven and flies and not mate_flies and other >= own:
             # Hands and feet are seen worse than what they do to a ball: of what they drive on the ball alone is asked.
             change = (before + after) * own / mass
             before = min(max(before, closing), change)

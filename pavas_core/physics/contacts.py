@@ -22,6 +22,8 @@ LIKE_SIZE = 3.0
 """Of two bodies of more unlike size the small one meets a part of the large one, whose motion is not the whole's."""
 DRIVING = 0.3
 """Share of a body's gain of speed that whatever kicked it must have moved with."""
+FLOWN = 0.3
+"""Share of a held body's change of velocity that a flying one's must have, to be asked first of a contact of both."""
 _PAIR_FRAMES = 2.0
 """Breaks of two bodies this near in time may be of one contact: an arm's or a leg's is seen a frame early or late."""
 REACH = 0.35
@@ -153,10 +155,10 @@ def _paired(
 ) -> list[Event]:
     """Join the breaks of two bodies that met; drop one of two that are the same thing seen twice.
 
-    Two that fly freely side by side are two things, and may land at one time. Of what flies and what is held, the
-    motion of what flies is seen better.
+    Two that fly freely side by side are two things, and may land at one time. Of what is held and what it drives off,
+    the motion of what flies is seen better.
     """
-    left = sorted(events, key=lambda e: (not velocities[e.object_id].free, -e.at.confidence))
+    left = sorted(events, key=lambda e: -e.at.confidence)
     done: list[Event] = []
     while left:
         event = left.pop(0)
@@ -172,7 +174,11 @@ def _paired(
         if opposite:
             mate = min(opposite, key=lambda m: abs(m.at.time_s - event.at.time_s))
             left.remove(mate)
+            if _flies_off(mate, event, velocities):
+                event, mate = mate, event
             done.append(Event(event.object_id, event.at, mate))
+            continue
+        if any(m.at.confidence >= LEAST_CONFIDENCE and _flies_off(m, event, velocities) for m in mates):
             continue
         pusher = _pusher(event, by_id, tracks, velocities, frame_s)
         if event.at.confidence >= LEAST_CONFIDENCE or (pusher is not None and _drives(event, pusher)):
@@ -182,6 +188,13 @@ def _paired(
                     left.remove(twin)
             done.append(Event(event.object_id, event.at, pusher))
     return done
+
+
+def _flies_off(event: Event, other: Event, velocities: dict[str, Velocity]) -> bool:
+    """Whether a body flies off another that does not fly, so that its own change of velocity is seen better."""
+    if not velocities[event.object_id].free or velocities[other.object_id].free:
+        return False
+    return float(np.linalg.norm(_change(event))) >= FLOWN * float(np.linalg.norm(_change(other)))
 
 
 def _side_by_side(event: Event, other: Event, by_id: dict[str, Track], tracks: TrackSet) -> bool:
