@@ -45,7 +45,7 @@ _ALONE = 0.6
 """How far the scorer is believed where nothing flies and no fit shows a break."""
 _WORTH_A_BREAK = 0.3
 """What only the scorer hears and is less sure of than this is no break: nothing confirms it."""
-_LEAST_TURN = 0.25
+_LEAST_TURN = 0.2
 """Of its speed: what flies and is hit must change its velocity by this, unless the contact is certain."""
 _NEAR_S = 0.07
 _NEAR_FRAMES = 0.8
