@@ -12,8 +12,8 @@ from pavas_core.estimation.tracking.linking import Observation
 
 _ROUND = 0.82
 _OWN_WAY = 0.45
-_CLEAR = 0.1
-"""Share of its sightings up to which those within the picture do not tell a body's form."""
+_CUT = 0.9
+"""Share of its sightings in which the border cuts a body, from which on the few others do not tell its form."""
 
 
 class Body:
@@ -98,7 +98,7 @@ class Body:
     def round(self) -> bool:
         """Round and compact, at least where it is slow enough not to be drawn out by motion blur."""
         clear = [o for o in self.observations if not (o.border or o.by_template or o.held)]
-        if len(clear) <= _CLEAR * len(self.observations):
+        if not clear or sum(o.border for o in self.observations) > _CUT * len(self.observations):
             clear = self.observations
         areas = np.array([o.area for o in clear])
         return (
