@@ -40,10 +40,10 @@ def combine_physics(objects: ObjectSet, tracks: TrackSet, masses: MassSet, veloc
     """The physics of one clip: every object with its mass and motion, and every contact.
 
     An impact's energy loss is max(0, sum over both bodies of m/2 (v_pre^2 - v_post^2)) (PAVAS, section 4.1), and where
-    a body was driven on at least what such a contact usually takes, most of it from a hand or foot that is hardly seen;
-    its normal speeds are then those of such a contact too. Its impulse is the mass (of two tracked bodies the reduced
-    one) times the change of normal speed. Ids are the object's id and the impact's number, ``ball-1@3``. Raises
-    PhysicsError for an object without mass or velocity and for impossible masses.
+    a body was driven on at least what such a contact usually takes, most of it from a hand or foot that is hardly seen.
+    Its impulse is the mass (of two tracked bodies the reduced one) times the change of normal speed. Ids are the
+    object's id and the impact's number, ``ball-1@3``. Raises PhysicsError for an object without mass or velocity and
+    for impossible masses.
     """
     by_id = {one.object_id: one for one in velocities.velocities}
     bodies = []
@@ -80,35 +80,12 @@ def _impact(
     event: Event, number: int, velocities: dict[str, Velocity], kilograms: dict[str, float], tracks: TrackSet
 ) -> Impact:
     at, mate = event.at, event.partner
-    own = mass = kilograms[event.object_id]
-    loss = _kinetic_j(own, at.pre_mps) - _kinetic_j(own, at.post_mps)
-    normal, before, after = approach_mps(at)
-    driven = after > _DRIVEN * before
+    normal, before, after, impulse, loss = _exchanged(event, velocities, kilograms)
     time_s, position = at.time_s, at.position_px
     if mate is not None:
-        other = kilograms[mate.object_id]
-        mass = own * other / (own + other)
-        closing = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
-        flies, mate_flies = (velocities[one.object_id].free for one in (event, mate))
-        if driven and flies and not mate_flies and other >= own:
-            # Hands and feet are seen worse than what they do to a ball: of what they drive on the ball alone is asked.
-            change = (before + after) * own / mass
-            before = min(max(before, closing), change)
-            after = change - before
-        else:
-            mate_after = _after(mate, at, own / other)
-            loss += _kinetic_j(other, mate.at.pre_mps) - _kinetic_j(other, mate_after)
-            before, after = closing, max(0.0, float(np.subtract(at.post_mps, mate_after) @ normal))
-            if not _is_seen(mate):
-                # What stopped a heavy body need not have been the light one that it met.
-                after = min(after, _FASTEST_OFF * before)
-            driven, own = after > _DRIVEN * before, mass
         weights = np.array([1.0 / max(one.sigma_s, 1e-4) ** 2 for one in (at, mate.at)])
         time_s = float((weights @ [at.time_s, mate.at.time_s]) / weights.sum())
         position = tuple(np.add(at.position_px, mate.at.position_px) / 2)
-    impulse = mass * (before + after)
-    if driven:
-        loss = max(loss, _DRIVEN_LOSS * impulse**2 / own)
     return Impact(
         id=f"{event.object_id}@{number}",
         time_s=time_s,
@@ -130,6 +107,37 @@ def _impact(
         sigma_s=at.sigma_s,
         confidence=at.confidence,
     )
+
+
+def _exchanged(
+    event: Event, velocities: dict[str, Velocity], kilograms: dict[str, float]
+) -> tuple[np.ndarray, float, float, float, float]:
+    """Normal [3], approach and separation speed along it, impulse and energy loss of a contact."""
+    at, mate = event.at, event.partner
+    own = kilograms[event.object_id]
+    loss = _kinetic_j(own, at.pre_mps) - _kinetic_j(own, at.post_mps)
+    normal, before, after = approach_mps(at)
+    driven = after > _DRIVEN * before
+    if mate is None:
+        impulse = own * (before + after)
+        return normal, before, after, impulse, max(loss, driven * _DRIVEN_LOSS * impulse**2 / own)
+    other = kilograms[mate.object_id]
+    reduced = own * other / (own + other)
+    closing = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
+    flies, mate_flies = (velocities[one.object_id].free for one in (event, mate))
+    if driven and flies and not mate_flies and other >= own:
+        # Hands and feet are seen worse than what they do to a ball: of what they drive on the ball alone is asked.
+        impulse = own * (before + after)
+        before = min(max(before, closing), impulse / reduced)
+        return normal, before, impulse / reduced - before, impulse, max(loss, _DRIVEN_LOSS * impulse**2 / own)
+    mate_after = _after(mate, at, own / other)
+    loss += _kinetic_j(other, mate.at.pre_mps) - _kinetic_j(other, mate_after)
+    after = max(0.0, float(np.subtract(at.post_mps, mate_after) @ normal))
+    if not _is_seen(mate):
+        # What stopped a heavy body need not have been the light one that it met.
+        after = min(after, _FASTEST_OFF * closing)
+    impulse, driven = reduced * (closing + after), after > _DRIVEN * closing
+    return normal, closing, after, impulse, max(loss, driven * _DRIVEN_LOSS * impulse**2 / reduced)
 
 
 def _is_seen(mate: Event) -> bool:

@@ -10,6 +10,12 @@ from pavas_core.estimation.tracking.bodies import Body
 _WINDOW_S = 0.25
 _LEAST_FRAMES = 6
 _LEAST_S = 0.4
+_LEAST_BEND, _LEAST_BEND_SIDES = 1.5, 0.25
+"""How far gravity must bend a window's path, pixels and sides of the body."""
+_ASIDE, _ASIDE_PX = 0.12, 0.3
+"""Of that: how far anything may bend it aside."""
+_MISFIT, _MISFIT_PX, _MISFIT_SIDES = 0.06, 0.3, 0.035
+"""Of that, or else pixels or sides of the body: how far it may lie off its parabola, root mean square."""
 _STEADY = 0.06
 """Typical deviation of the acceleration in what is one flight after another, relative."""
 
@@ -30,8 +36,9 @@ def falls_freely(body: Body, frame_rate: float) -> bool:
     fits = points @ np.linalg.pinv(powers).T
     misfit = np.sqrt(((points - fits @ powers.T) ** 2).sum(axis=1).mean(axis=1))
     aside, bend = (fits[..., 2] * times_s[-1] ** 2).T
-    free = (bend > max(1.5, 0.25 * body.side)) & (np.abs(aside) < 0.12 * bend + 0.3)
-    free &= misfit < np.maximum(max(0.3, 0.035 * body.side), 0.06 * bend)
+    free = bend > max(_LEAST_BEND, _LEAST_BEND_SIDES * body.side)
+    free &= np.abs(aside) < _ASIDE * bend + _ASIDE_PX
+    free &= misfit < np.maximum(max(_MISFIT_PX, _MISFIT_SIDES * body.side), _MISFIT * bend)
     if not free.any():
         return False
     if float(np.median(np.abs(bend[free] / np.median(bend[free]) - 1.0))) > _STEADY:

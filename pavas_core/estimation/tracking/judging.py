@@ -50,8 +50,8 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
 
     Of the ``others``, which the rules have passed over as pieces, as doubles or for their little way, those count that
     are clearly likely, move for long enough and have a place of their own; and of all, what falls freely, however small
-    it is beside the rest. ``width`` (pixels) is the picture's in which
-    they were seen, ``frames`` how many the clip has.
+    it is beside the rest. ``width`` (pixels) is the picture's in which they were seen, ``frames`` how many the clip
+    has.
     """
     if not chosen:
         return []
