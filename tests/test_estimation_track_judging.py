@@ -53,9 +53,9 @@ def test_a_small_ball_that_plays_before_a_person_for_long_is_one() -> None:
     assert short not in judged([person, short], [], WIDTH, RATE, 200)
 
 
-def dropped(drift_mps: float = 0.3, **more) -> Body:
+def dropped(**more) -> Body:
     """A ball ten pixels wide that falls 0.9 m and bounces, 80 pixels a metre."""
-    path, _ = bounces(height_m=0.9, restitution=0.6, floor_m=2.0, duration_s=1.6, drift_mps=drift_mps)
+    path, _ = bounces(height_m=0.9, restitution=0.6, floor_m=2.0, duration_s=1.6, drift_mps=0.3)
     places = sampled(path, np.arange(48) / RATE, 80.0)
     return Body([sighting(i, float(x), float(y), 90, GREEN, **more) for i, (x, y) in enumerate(places)])
 

@@ -31,9 +31,6 @@ _FASTEST_OFF = 2.0
 """Of the approach: faster than this, no hand or foot drives off what it meets."""
 _DRIVEN_RESTITUTION = 0.7
 """Of contacts with what drives a body on: hands, feet, rackets."""
-_DRIVEN_LOSS = 0.5 * (1.0 - _DRIVEN_RESTITUTION) / (1.0 + _DRIVEN_RESTITUTION)
-"""What such a contact takes, of impulse squared over mass: how fast the driver came follows from the change of normal
-speed, which is 1 + restitution times that."""
 
 
 def combine_physics(objects: ObjectSet, tracks: TrackSet, masses: MassSet, velocities: VelocitySet) -> Scene:
@@ -117,27 +114,34 @@ def _exchanged(
     own = kilograms[event.object_id]
     loss = _kinetic_j(own, at.pre_mps) - _kinetic_j(own, at.post_mps)
     normal, before, after = approach_mps(at)
-    driven = after > _DRIVEN * before
+    driven, impulse = after > _DRIVEN * before, own * (before + after)
     if mate is None:
-        impulse = own * (before + after)
-        return normal, before, after, impulse, max(loss, driven * _DRIVEN_LOSS * impulse**2 / own)
+        return normal, before, after, impulse, max(loss, _driven_loss_j(impulse, own) if driven else 0.0)
     other = kilograms[mate.object_id]
     reduced = own * other / (own + other)
     closing = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
     flies, mate_flies = (velocities[one.object_id].free for one in (event, mate))
     if driven and flies and not mate_flies and other >= own:
         # Hands and feet are seen worse than what they do to a ball: of what they drive on the ball alone is asked.
-        impulse = own * (before + after)
         before = min(max(before, closing), impulse / reduced)
-        return normal, before, impulse / reduced - before, impulse, max(loss, _DRIVEN_LOSS * impulse**2 / own)
+        return normal, before, impulse / reduced - before, impulse, max(loss, _driven_loss_j(impulse, own))
     mate_after = _after(mate, at, own / other)
     loss += _kinetic_j(other, mate.at.pre_mps) - _kinetic_j(other, mate_after)
     after = max(0.0, float(np.subtract(at.post_mps, mate_after) @ normal))
     if not _is_seen(mate):
         # What stopped a heavy body need not have been the light one that it met.
         after = min(after, _FASTEST_OFF * closing)
-    impulse, driven = reduced * (closing + after), after > _DRIVEN * closing
-    return normal, closing, after, impulse, max(loss, driven * _DRIVEN_LOSS * impulse**2 / reduced)
+    driven, impulse = after > _DRIVEN * closing, reduced * (closing + after)
+    return normal, closing, after, impulse, max(loss, _driven_loss_j(impulse, reduced) if driven else 0.0)
+
+
+def _driven_loss_j(impulse_ns: float, mass_kg: float) -> float:
+    """What the contact of a driven body usually takes.
+
+    How fast the driver came follows from the change of normal speed, which is 1 + restitution times that.
+    """
+    closing_mps = impulse_ns / mass_kg / (1.0 + _DRIVEN_RESTITUTION)
+    return 0.5 * mass_kg * (1.0 - _DRIVEN_RESTITUTION**2) * closing_mps**2
 
 
 def _is_seen(mate: Event) -> bool:

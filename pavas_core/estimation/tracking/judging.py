@@ -73,7 +73,8 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
             kept.append(body)
     # A dark round thing may look like a shadow; what is not round and does is one. It goes last: what lies on it is it.
     kept = kept[:likeliest] + [b for b in kept[likeliest:] if b.round or not is_shadow(b, kept)]
-    for body in sorted((*chosen, *others), key=lambda b: -len(b.frames)):
+    dropped = [body for body in (*chosen, *others) if body not in kept]
+    for body in sorted(dropped, key=lambda b: -len(b.frames)):
         alone = body.round and not body.carried and max(body.attached, body.shadow) <= _PART
         if alone and falls_freely(body, frame_rate) and _has_own_place(body, kept):
             kept.append(body)
@@ -81,7 +82,7 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
 
 
 def _has_own_place(body: Body, kept: list[Body]) -> bool:
-    return not any(body is o or _double(body, o) or _inside(body, o) or _inside(o, body) for o in kept)
+    return not any(_double(body, o) or _inside(body, o) or _inside(o, body) for o in kept)
 
 
 def likelihood(features: np.ndarray) -> np.ndarray:
