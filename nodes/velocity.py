@@ -65,6 +65,16 @@ class PavasPlanarVelocity(io.ComfyNode):
                 ),
                 time_scale_input(),
                 objects_input(),
+                io.Float.Input(
+                    "sensitivity",
+                    default=1.0,
+                    min=0.01,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    optional=True,
+                    tooltip="Raise it to 3 where impacts are missed, lower it to 0.3 where they are made up.",
+                ),
             ],
             outputs=[
                 velocity_output(),
@@ -73,7 +83,7 @@ class PavasPlanarVelocity(io.ComfyNode):
 
     @classmethod
     @says_what_is_missing
-    def execute(cls, tracks, metres_per_px, known_size, time_scale, objects=None):
+    def execute(cls, tracks, metres_per_px, known_size, time_scale, objects=None, sensitivity=1.0):
         from pavas_core.estimation.planar.velocity import planar_velocity
 
         return io.NodeOutput(
@@ -83,6 +93,7 @@ class PavasPlanarVelocity(io.ComfyNode):
                 metres_per_px=metres_per_px or None,
                 known_size_m=known_sizes(known_size) or None,
                 time_scale=time_scale,
+                sensitivity=sensitivity,
                 runtime=comfy_runtime(),
             )
         )

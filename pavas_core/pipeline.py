@@ -36,6 +36,8 @@ class PhysicsOptions:
     known_size_m: Mapping[str, float] = field(default_factory=dict)
     """Diameters in metres by object name or id."""
     time_scale: float = 1.0
+    sensitivity: float = 1.0
+    """Factor on the odds that a moment is an impact."""
     max_objects: int = 8
     edits: Mapping[str, Any] = field(default_factory=dict)
     """Corrections as ``apply_edits`` takes them."""
@@ -93,6 +95,7 @@ def estimate_scene(clip: Clip, options: PhysicsOptions | None = None, runtime: R
         metres_per_px=options.metres_per_px,
         known_size_m=_by_id(options.known_size_m, objects.objects) or None,
         time_scale=options.time_scale,
+        sensitivity=options.sensitivity,
         runtime=runtime,
     )
     masses = masses_from_text(options.masses, objects, velocities)

@@ -204,6 +204,7 @@ def test_simulate_writes_clips_and_truth(tmp_path):
         (["foley", "CLIP", "-o", "x.mp4", "--speed-scale", "fast"], "'fast'"),
         (["foley", "CLIP", "-o", "x.mp4", "--speed-scale", "0"], "speed scale"),
         (["foley", "CLIP", "-o", "x.mp4", "--time-scale", "nan"], "--time-scale"),
+        (["foley", "CLIP", "-o", "x.mp4", "--sensitivity", "0"], "--sensitivity"),
         (["foley", "CLIP", "-o", "x.mp4", "--metres-per-px", "-1"], "--metres-per-px"),
         (["foley", "CLIP", "-o", "x.mp4", "--metres-per-px", "1e-12"], "--metres-per-px"),
         (["foley", "CLIP", "-o", "x.mp4", "--gain", "nan"], "gain of nan dB"),

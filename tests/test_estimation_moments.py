@@ -157,9 +157,11 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hits, "find_peaks", lambda tracks, *_: [[] for _ in tracks.tracks])
 
 
-def judged(track: Track, *breaks: Break, reliable: bool = False, rigid: bool = False) -> list[Break]:
-    tracks = make_tracks(TIMES_S, track)
-    found = hits.judged(tracks, [track.centroids.astype(float)], [reliable], [rigid], [velocity(*breaks)], 1.0)[0]
+def judged(
+    track: Track, *breaks: Break, reliable: bool = False, rigid: bool = False, sensitivity: float = 1.0
+) -> list[Break]:
+    tracks, points = make_tracks(TIMES_S, track), [track.centroids.astype(float)]
+    found = hits.judged(tracks, points, [reliable], [rigid], [velocity(*breaks)], 1.0, sensitivity)[0]
     return [b for b in found.breaks if b.confidence >= 0.5]
 
 
@@ -179,6 +181,24 @@ def test_what_is_seen_to_stop_strikes_where_two_of_five_such_do(
 ) -> None:
     monkeypatch.setattr(hits, "likelihood", lambda measures: np.full(len(measures), likely))
     assert len(judged(tool())) == struck
+
+
+@pytest.mark.parametrize(("sensitivity", "struck"), [(0.5, 0), (1.0, 0), (3.0, len(BLOWS_S))])
+def test_sensitivity_multiplies_the_odds_of_what_is_weighed(
+    monkeypatch: pytest.MonkeyPatch, sensitivity: float, struck: int
+) -> None:
+    monkeypatch.setattr(hits, "likelihood", lambda measures: np.full(len(measures), 0.3))
+    assert len(judged(tool(), sensitivity=sensitivity)) == struck
+
+
+@pytest.mark.parametrize(("sensitivity", "heard"), [(0.25, 0.5), (1.0, 0.8), (4.0, 16 / 17)])
+def test_sensitivity_multiplies_the_odds_of_what_is_heard(
+    monkeypatch: pytest.MonkeyPatch, sensitivity: float, heard: float
+) -> None:
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [[Peak(float(BLOWS_S[1]), 0.8, 1.0, 0.2)]])
+    fit = Break(float(BLOWS_S[1]), 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.5)
+    (one,) = judged(replace(tool(), stops=None), fit, reliable=True, rigid=True, sensitivity=sensitivity)
+    assert one.confidence == pytest.approx(heard)
 
 
 def test_unlikely_breaks_of_the_fits_are_dropped_and_likely_ones_kept_as_they_are() -> None:

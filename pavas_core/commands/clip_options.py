@@ -36,6 +36,9 @@ def add_physics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-scale", type=float, default=1.0, metavar="F", help="0.25 for a clip slowed down four times"
     )
+    parser.add_argument(
+        "--sensitivity", type=float, default=1.0, metavar="F", help="3 where impacts are missed, 0.3 where made up"
+    )
     parser.add_argument("--max-objects", type=int, default=8, metavar="N")
 
 
@@ -55,6 +58,7 @@ def physics_options(options: argparse.Namespace) -> PhysicsOptions:
         metres_per_px=options.metres_per_px,
         known_size_m=read_known_sizes(options.known_size),
         time_scale=check_factor(options.time_scale, "--time-scale"),
+        sensitivity=check_factor(options.sensitivity, "--sensitivity"),
         max_objects=options.max_objects,
         edits=edits_from_options(options.speed_scale, options.material),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -81,13 +82,15 @@ def judged(
     rigid: Sequence[bool],
     velocities: Sequence[Velocity],
     time_scale: float,
+    sensitivity: float = 1.0,
 ) -> list[Velocity]:
     """The velocities with each break as sure as the scorer is, and with the breaks that only it has found.
 
     ``points`` [L, 2] are each track's centres in pixels of the first frame; ``reliable`` says whose centre moves as the
-    object does, ``rigid`` whose outline stays the same.
+    object does, ``rigid`` whose outline stays the same. ``sensitivity`` multiplies the odds of every contact.
     """
     peaks, found = _evidence(tracks, points, reliable, rigid, velocities, time_scale)
+    peaks = [[replace(p, probability=_raised(p.probability, sensitivity)) for p in own] for own in peaks]
     out = []
     for track, velocity, own, path, trusted, moments, undoubted_s in zip(
         tracks.tracks, velocities, peaks, points, reliable, found, _undoubted(tracks, peaks), strict=True
@@ -97,7 +100,7 @@ def judged(
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
-            breaks = _weighed(breaks, moments, undoubted_s, velocity, track, tracks, time_scale, trusted)
+            breaks = _weighed(breaks, moments, sensitivity, undoubted_s, velocity, track, tracks, time_scale, trusted)
         breaks = sorted(breaks, key=lambda b: b.time_s)
         if trusted and velocity.free:
             breaks = hopped(breaks, path, track, tracks, velocity.metres_per_px, time_scale)
@@ -238,6 +241,11 @@ def _surely_heard(
     return out
 
 
+def _raised(probability: Any, odds: Any) -> Any:
+    """Probabilities with their odds multiplied."""
+    return odds * probability / (odds * probability + 1.0 - probability)
+
+
 def _turns(one: Break) -> bool:
     """Whether the velocity changes at a break: what is not hit flies or rolls on, whatever its outline does."""
     before, after = np.array(one.pre_mps), np.array(one.post_mps)
@@ -265,6 +273,7 @@ def _told_anew(
 def _weighed(
     breaks: Sequence[Break],
     moments: Moments,
+    sensitivity: float,
     undoubted_s: Sequence[float],
     velocity: Velocity,
     track: Track,
@@ -279,8 +288,7 @@ def _weighed(
     time.
     """
     likely, stops = likelihood(moments.measures), seen_to_stop(moments.measures)
-    raised = _STOP_ODDS * likely
-    likely = np.where(stops, raised / (raised + 1.0 - likely), likely)
+    likely = _raised(likely, sensitivity * np.where(stops, _STOP_ODDS, 1.0))
     near_s = max(_NEAR_S, _NEAR_FRAMES * tracks.frame_s)
     believed = []
     for one in breaks:

@@ -82,6 +82,7 @@ def planar_velocity(
     scale_sigma: float = GIVEN_SIGMA,
     known_size_m: dict[str, float] | None = None,
     time_scale: float = 1.0,
+    sensitivity: float = 1.0,
     runtime: Runtime | None = None,
 ) -> VelocitySet:
     """Speed of every track at the middles of the frame intervals, in metres per second of the world, with its breaks.
@@ -89,15 +90,16 @@ def planar_velocity(
     Metres come from ``metres_per_px``, whose relative standard error is ``scale_sigma``; or else from ``known_size_m``
     (diameter in metres by object id, name or alias; names need ``objects``); or else from gravity in free flights, an
     object's own or those of others; or else a typical scene is assumed. ``notes`` says which for each object.
-    ``time_scale`` is seconds of the world per second of the clip (0.25 = four times slowed). Motion along the line of
-    sight is not seen.
+    ``time_scale`` is seconds of the world per second of the clip (0.25 = four times slowed). ``sensitivity`` multiplies
+    the odds that a moment is a contact: 1 is as sure as the estimators are. Motion along the line of sight is not seen.
 
-    Raises PhysicsError for impossible scales and sizes, and for sizes of unknown objects.
+    Raises PhysicsError for impossible scales, sizes and sensitivities, and for sizes of unknown objects.
     """
+    check_factor(sensitivity, "sensitivity")
     given = None if metres_per_px is None else _given(metres_per_px, scale_sigma)
     fitted, motions = _measure(tracks, objects, given, known_size_m or {}, time_scale, runtime or Runtime())
     told = _told(motions)
-    return replace(fitted, velocities=tuple(judged(tracks, *told, fitted.velocities, time_scale)))
+    return replace(fitted, velocities=tuple(judged(tracks, *told, fitted.velocities, time_scale, sensitivity)))
 
 
 def driven_moments(tracks: TrackSet) -> dict[str, Moments]:
