@@ -118,13 +118,15 @@ def _exchanged(
     if mate is None:
         return normal, before, after, impulse, max(loss, _driven_loss_j(impulse, own) if driven else 0.0)
     other = kilograms[mate.object_id]
-    reduced = own * other / (own + other)
     closing = max(0.0, -float(np.subtract(at.pre_mps, mate.at.pre_mps) @ normal))
     flies, mate_flies = (velocities[one.object_id].free for one in (event, mate))
-    if driven and flies and not mate_flies and other >= own:
+    if driven and flies and not mate_flies:
         # Hands and feet are seen worse than what they do to a ball: of what they drive on the ball alone is asked.
+        # What drives it has a whole limb behind it, however small the part that is seen.
+        reduced = own * max(other, own) / (own + max(other, own))
         before = min(max(before, closing), impulse / reduced)
         return normal, before, impulse / reduced - before, impulse, max(loss, _driven_loss_j(impulse, own))
+    reduced = own * other / (own + other)
     mate_after = _after(mate, at, own / other)
     loss += _kinetic_j(other, mate.at.pre_mps) - _kinetic_j(other, mate_after)
     after = max(0.0, float(np.subtract(at.post_mps, mate_after) @ normal))
