@@ -36,7 +36,8 @@ def told_anew(
     ``points`` [L, 2] are the track's centres in pixels of the first frame, ``peak`` is what the scorer hears of the
     contact. Of a long tool that strikes with its end the end is asked, the scorer, and afterwards the flow; where its
     end is lost, the break itself and the scorer; of anything compact the middle of its box, the scorer, and the break
-    itself, or where that is rough the flow. What is not rough and not heard stays as it is.
+    itself. Where that is rough, box and flow may be those of what it meets: the scorer alone is asked, or where it
+    hears nothing both of them. What is not rough and not heard stays as it is.
     """
     before, after = np.array(one.pre_mps[:2]) / metres_per_px, np.array(one.post_mps[:2]) / metres_per_px
     heard = [[], []] if peak is None else [[peak.before * tracks.width], [peak.after * tracks.width]]
@@ -47,6 +48,8 @@ def told_anew(
         one = replace(one, time_s=end.time_s if end.within else one.time_s)
         before, after = end.before, end.after
         seen = [[_speed(before), *heard[0]], [_speed(after), *_speeds(flows[1]), *heard[1]]]
+    elif rough and peak is not None and not is_long(track, tracks, one.time_s):
+        seen = heard
     elif (rough or peak is not None) and not is_long(track, tracks, one.time_s):
         middles = [_line(_middles(points, track), one.time_s, sign, tracks) for sign in (-1, 1)]
         measured = flows if rough else [before, after]
