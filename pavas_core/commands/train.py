@@ -25,15 +25,15 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--scenes",
         type=int,
         metavar="N",
-        help="2400 for nano; 286 for impacts, not rendered; 150 for objects; 110 for moments",
+        help="2400 for nano; 500 for impacts, not rendered; 150 for objects; 110 for moments",
     )
     train.add_argument(
-        "--tracked", type=int, default=860, metavar="N", help="impacts: scenes that are rendered and tracked"
+        "--tracked", type=int, default=3000, metavar="N", help="impacts: scenes that are rendered and tracked"
     )
     train.add_argument(
         "--marks", type=Path, metavar="FILE", help="moments: clips and their blows in seconds, JSON (docs/accuracy.md)"
     )
-    train.add_argument("--steps", type=int, metavar="N", help="6000 for nano, 2500 for impacts")
+    train.add_argument("--steps", type=int, metavar="N", help="6000 for nano and impacts")
     train.add_argument("--batch", type=int, metavar="N", help="24 for nano, 32 for impacts")
     train.add_argument("--seed", type=int, default=0, metavar="N")
     train.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda")
@@ -59,7 +59,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 _DEFAULTS = {
     "nano": {"scenes": 2400, "steps": 6000, "batch": 24},
-    "impacts": {"scenes": 286, "steps": 2500, "batch": 32},
+    "impacts": {"scenes": 500, "steps": 6000, "batch": 32},
     "objects": {"scenes": 150},
     "moments": {"scenes": 110},
 }

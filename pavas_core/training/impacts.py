@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-NAME = "pavas-impacts-2"
+NAME = "pavas-impacts-3"
 HELD_OUT_EVERY = 8
 """Of so many tracked scenes one is not trained on."""
-WIDTH = 40
+WIDTH = 56
 TAPS = 5
 LENGTH = 288
 """Grid steps of a training crop, 4.8 seconds."""
 _NOISE = 0.05
 """Added to every signal, in its standard deviations."""
 _DECAY = 0.05
-_DROPOUT = 0.15
+_DROPOUT = 0.25
 _MARKS = [i for i, name in enumerate(COLUMNS) if name.startswith("mark")]
 _STOPS = [i for i, name in enumerate(COLUMNS) if "stop" in name]
 _OTHERS_MARKS = [COLUMNS.index("near_mark"), COLUMNS.index("apart_mark")]
@@ -50,7 +50,7 @@ class ImpactRecipe:
 
     members: int = 3
     """Networks, trained alike from seeds one apart."""
-    steps: int = 2500
+    steps: int = 6000
     batch: int = 32
     tracked_share: float = 0.7
     """Of a batch: tracks of the shipped tracker; the others are imitated."""
