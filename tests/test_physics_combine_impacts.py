@@ -130,6 +130,15 @@ def test_a_jerk_of_the_picture_hits_nothing() -> None:
     assert _scene(tracks, _velocity("ball-1", change), _velocity("ball-2", change)).impacts == ()
 
 
+@pytest.mark.parametrize("x", [140, 320])
+def test_two_that_land_at_once_beside_a_third_that_does_not_are_no_jerk(x: int) -> None:
+    tracks = _tracks((100, 180), (540, 180), (x, 180))
+    change = _break(1.0, (0.0, 3.0), (0.0, -2.0))
+    bodies = _velocity("ball-1", change), _velocity("ball-2", change), _velocity("ball-3")
+    scene = _scene(tracks, *bodies, masses=(0.5, 0.25, 0.25))
+    assert [impact.object_id for impact in scene.impacts] == ["ball-1", "ball-2"]
+
+
 def test_one_thing_tracked_twice_sounds_once() -> None:
     tracks = _tracks((300, 180), (304, 182))
     change = _break(1.0, (0.0, 3.0), (0.0, -2.0))

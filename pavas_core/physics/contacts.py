@@ -131,21 +131,22 @@ def _change(event: Event) -> np.ndarray:
 def _without_jerks(
     events: list[Event], by_id: dict[str, Track], tracks: TrackSet, velocities: dict[str, Velocity], frame_s: float
 ) -> list[Event]:
-    """Drop breaks that two bodies apart from each other share: the picture jerked, not they."""
+    """Drop breaks that all bodies share, some of them apart from each other: the picture jerked, not they."""
+
+    def like(event: Event, other: Event) -> bool:
+        own = _change(event) / (velocities[event.object_id].metres_per_px or 1.0)
+        theirs = _change(other) / (velocities[other.object_id].metres_per_px or 1.0)
+        return bool(np.linalg.norm(own - theirs) < 0.25 * max(np.linalg.norm(own), np.linalg.norm(theirs)))
 
     def shakes(event: Event) -> bool:
-        own = _change(event) / (velocities[event.object_id].metres_per_px or 1.0)
         box = box_at(by_id[event.object_id], tracks.times_s, event.at.time_s)
-        for other in events:
-            if other.object_id == event.object_id or abs(other.at.time_s - event.at.time_s) > 0.6 * frame_s:
-                continue
-            theirs = _change(other) / (velocities[other.object_id].metres_per_px or 1.0)
-            box2 = box_at(by_id[other.object_id], tracks.times_s, event.at.time_s)
-            if box is None or box2 is None or touching(box, box2):
-                continue
-            if np.linalg.norm(own - theirs) < 0.25 * max(np.linalg.norm(own), np.linalg.norm(theirs)):
-                return True
-        return False
+        if box is None:
+            return False
+        near = [other for other in events if abs(other.at.time_s - event.at.time_s) <= 0.6 * frame_s]
+        alike = {other.object_id for other in near if like(event, other)}
+        boxes = {name: box_at(by_id[name], tracks.times_s, event.at.time_s) for name in velocities}
+        seen = {name: one for name, one in boxes.items() if one is not None}
+        return seen.keys() <= alike and any(not touching(box, one) for one in seen.values())
 
     return [event for event in events if not shakes(event)]
 
