@@ -139,6 +139,12 @@ def test_two_that_land_at_once_beside_a_third_that_does_not_are_no_jerk(x: int) 
     assert [impact.object_id for impact in scene.impacts] == ["ball-1", "ball-2"]
 
 
+def test_what_has_a_speed_and_no_track_keeps_nothing_from_sounding() -> None:
+    tracks = _tracks((100, 180))
+    scene = _scene(tracks, _velocity("ball-1", _break(1.0, (0.0, 3.0), (0.0, -2.0))), _velocity("ball-2"))
+    assert [impact.object_id for impact in scene.impacts] == ["ball-1"]
+
+
 def test_one_thing_tracked_twice_sounds_once() -> None:
     tracks = _tracks((300, 180), (304, 182))
     change = _break(1.0, (0.0, 3.0), (0.0, -2.0))

@@ -144,7 +144,8 @@ def _without_jerks(
             return False
         near = [other for other in events if abs(other.at.time_s - event.at.time_s) <= 0.6 * frame_s]
         alike = {other.object_id for other in near if like(event, other)}
-        boxes = {name: box_at(by_id[name], tracks.times_s, event.at.time_s) for name in velocities}
+        known = by_id.keys() & velocities.keys()
+        boxes = {name: box_at(by_id[name], tracks.times_s, event.at.time_s) for name in known}
         seen = {name: one for name, one in boxes.items() if one is not None}
         return seen.keys() <= alike and any(not touching(box, one) for one in seen.values())
 

@@ -43,14 +43,15 @@ def told_anew(
     heard = [[], []] if peak is None else [[peak.before * tracks.width], [peak.after * tracks.width]]
     flows = [_flow(track, tracks, one.time_s, sign) for sign in (-1, 1)]
     rough = one.sigma_mps > _ROUGH * _speed(before) * metres_per_px
+    compact = (rough or peak is not None) and not is_long(track, tracks, one.time_s)
     end = strike_near(track, tracks, one.time_s)
     if end is not None and end.came_faster(before):
         one = replace(one, time_s=end.time_s if end.within else one.time_s)
         before, after = end.before, end.after
         seen = [[_speed(before), *heard[0]], [_speed(after), *_speeds(flows[1]), *heard[1]]]
-    elif rough and peak is not None and not is_long(track, tracks, one.time_s):
+    elif compact and rough and peak is not None:
         seen = heard
-    elif (rough or peak is not None) and not is_long(track, tracks, one.time_s):
+    elif compact:
         middles = [_line(_middles(points, track), one.time_s, sign, tracks) for sign in (-1, 1)]
         measured = flows if rough else [before, after]
         seen = [[*_speeds(measured[side], middles[side]), *heard[side]] for side in (0, 1)]
