@@ -27,6 +27,9 @@ def add_physics(parser: argparse.ArgumentParser) -> None:
         "--material", action="append", default=[], metavar="NAME=MATERIAL", help="as: ball=rubber (repeatable)"
     )
     parser.add_argument(
+        "--action", action="append", default=[], metavar="NAME=WORDS", help="as: ball=rolls, box=slides (repeatable)"
+    )
+    parser.add_argument(
         "--speed-scale", action="append", default=[], metavar="[NAME=]FACTOR", help="as: 2 or ball=2 (repeatable)"
     )
     parser.add_argument("--metres-per-px", type=float, metavar="M", help="metres that a pixel spans where things move")
@@ -60,5 +63,5 @@ def physics_options(options: argparse.Namespace) -> PhysicsOptions:
         time_scale=check_factor(options.time_scale, "--time-scale"),
         sensitivity=check_factor(options.sensitivity, "--sensitivity"),
         max_objects=options.max_objects,
-        edits=edits_from_options(options.speed_scale, options.material),
+        edits=edits_from_options(options.speed_scale, options.material, options.action),
     )

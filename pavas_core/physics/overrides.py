@@ -18,6 +18,7 @@ import numpy as np
 
 from pavas_core.errors import PhysicsError
 from pavas_core.physics.edits import settle
+from pavas_core.physics.lasting import manner_of
 from pavas_core.physics.names import find_objects
 from pavas_core.physics.types import CONTACTS, Body, Break, Contact, Impact, Mass, Scene, Velocity
 from pavas_core.physics.validate import (
@@ -47,7 +48,7 @@ def apply_edits(scene: Scene, edits: str | Mapping[str, Any], orphans: list[str]
     "speed_mps": 2}]}``
 
     ``null`` deletes an impact. Of several entries about one object the most exact counts: id, alias, name, ``*``.
-    An object may also get a ``name``, an ``action``, and ``solo`` (only soloed objects keep their impacts). The edit of
+    An object may also get a ``name``, an ``action``, and ``solo`` (only soloed objects are heard). The edit of
     an impact may say which one it means by ``object`` and ``was_s``, its estimated time, so that it still finds it when
     a new estimate numbers impacts anew; ``"delete": true`` deletes it then.
 
@@ -80,17 +81,21 @@ def apply_edits(scene: Scene, edits: str | Mapping[str, Any], orphans: list[str]
             scene = mute(scene, object_id)
     soloed = {object_id for object_id, changes in per_object.items() if changes.get("solo")}
     if soloed:
+        scene = _stilled(scene, {body.object.id for body in scene.bodies} - soloed)
         scene = _with_impacts(scene, [one for one in scene.impacts if _takes_part(one, soloed)])
     return check_scene(scene)
 
 
-def edits_from_options(speed_scales: Sequence[str] = (), materials: Sequence[str] = ()) -> dict[str, Any]:
-    """Edits for :func:`apply_edits` from items like ``2``, ``ball=2`` and ``ball=rubber``; without a name = all.
+def edits_from_options(
+    speed_scales: Sequence[str] = (), materials: Sequence[str] = (), actions: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Edits for :func:`apply_edits` from items like ``2``, ``ball=2``, ``ball=rubber`` and ``ball=rolls``; without a
+    name = all.
 
     Raises PhysicsError for an item that cannot be read.
     """
     things: dict[str, dict[str, Any]] = {}
-    for key, items in (("speed_scale", speed_scales), ("material", materials)):
+    for key, items in (("speed_scale", speed_scales), ("material", materials), ("action", actions)):
         for item in items:
             name, separator, value = item.rpartition("=")
             name, value = (name.strip() or "*", value.strip()) if separator else ("*", item.strip())
@@ -278,9 +283,9 @@ def delete_impact(scene: Scene, impact_id: str) -> Scene:
 
 
 def mute(scene: Scene, name: str) -> Scene:
-    """The scene without any impact that the object takes part in."""
+    """The scene without any impact that the object takes part in, nor any action of its own that is heard."""
     ids = _ids(scene, name)
-    return _with_impacts(scene, [one for one in scene.impacts if not _takes_part(one, ids)])
+    return _with_impacts(_stilled(scene, ids), [one for one in scene.impacts if not _takes_part(one, ids)])
 
 
 def material_key(words: str) -> str:
@@ -396,6 +401,12 @@ def _impact(scene: Scene, impact_id: str) -> Impact:
 
 def _with_bodies(scene: Scene, ids: set[str], change: Callable[[Body], Body]) -> Scene:
     return replace(scene, bodies=tuple(change(body) if body.object.id in ids else body for body in scene.bodies))
+
+
+def _stilled(scene: Scene, ids: set[str]) -> Scene:
+    """Without the actions that are heard: rolling and sliding."""
+    heard = {body.object.id for body in scene.bodies if manner_of(body.object.action)}
+    return _with_bodies(scene, ids & heard, lambda body: replace(body, object=replace(body.object, action="")))
 
 
 def _with_impacts(scene: Scene, impacts: Sequence[Impact]) -> Scene:

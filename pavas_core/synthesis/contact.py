@@ -23,6 +23,25 @@ def hertz_contact_time_s(mass_kg: float, radius_m: float, modulus_pa: float, spe
     return 2.87 * (mass_kg**2 / (radius_m * modulus_pa**2 * max(speed_mps, 1e-6))) ** 0.2
 
 
+def hertz_patch_m(load_n: float, radius_m: float, modulus_pa: float) -> float:
+    """Radius of the patch that a pressed contact flattens (Johnson, *Contact Mechanics*, eq. 4.22), metres."""
+    return (0.75 * load_n * radius_m / modulus_pa) ** (1 / 3)
+
+
+def inflated_patch_m(load_n: float, pressure_pa: float) -> float:
+    """Radius of the patch on which an inflated ball's own air carries a load, metres."""
+    return math.sqrt(load_n / (math.pi * pressure_pa))
+
+
+def patch_gain(frequency_hz: np.ndarray, patch_s: float) -> np.ndarray:
+    """How much of the roughness of each frequency is left when it passes under a patch of this radius over speed.
+
+    ``(1 + pi/4 (k a)^3)^(-1/2)``, Remington's contact filter (Thompson, *Railway Noise and Vibration* (2009), section
+    5.4).
+    """
+    return (1.0 + math.pi / 4 * (2.0 * math.pi * frequency_hz * patch_s) ** 3) ** -0.5
+
+
 def wall_contact_time_s(mass_kg: float, radius_m: float, wall_m: float, material: Material) -> float:
     """Half a period of a hollow body on its own wall, seconds.
 

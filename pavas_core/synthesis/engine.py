@@ -1,7 +1,7 @@
-"""Impacts to sound: every contact of a scene as the vibration of what met, heard in a room.
+"""Contacts to sound: every impact of a scene as the vibration of what met, heard in a room, and what rolls or slides.
 
 One impact's sound depends on that impact, its two partners and the seed alone, and a stem is the plain sum of its
-impacts. So removing or changing one impact leaves every other sample bit for bit as it was. Nothing is normalised: one
+contacts. So removing or changing one impact leaves every other sample bit for bit as it was. Nothing is normalised: one
 gain turns pascals at one metre into full scale for every scene.
 """
 
@@ -15,12 +15,14 @@ import numpy as np
 
 from pavas_core.audio import Audio, linear_gain
 from pavas_core.errors import PavasError, PhysicsError
-from pavas_core.physics.types import Impact, Scene
+from pavas_core.physics.lasting import LastingContact, find_lasting_contacts
+from pavas_core.physics.types import Body, Impact, Scene
 from pavas_core.runtime import Runtime
 
+from .lasting import lasting_sound
 from .materials import MATERIALS, Material, words_to_material
-from .render import band_energy, burst_energy, click, sinusoids, texture_noise
-from .room import Room, add_echoes, add_tail, find_room, room_tone, tail_bank
+from .render import band_energy, burst_energy, dry_sound
+from .room import Room, add_echoes, add_tail, find_room, room_tone, steady_tail, tail_bank
 from .voices import Voice, generator, impact_voices
 
 FULL_SCALE_PA = 28.3
@@ -53,6 +55,18 @@ class _Blow:
     rng: np.random.Generator
 
 
+@dataclass(frozen=True)
+class _Stem:
+    """One object's sound while it is made, added to in place."""
+
+    heard: np.ndarray
+    """float32 [channels, T]."""
+    direct: np.ndarray
+    """float32 [T], without the room."""
+    room: str
+    sample_rate: int
+
+
 def synthesize_impacts(
     scene: Scene,
     *,
@@ -65,7 +79,7 @@ def synthesize_impacts(
     room_tone_db: float | None = None,
     runtime: Runtime | None = None,
 ) -> Synthesis:
-    """The sound of all impacts of ``scene`` that fall within its duration.
+    """The sound of all impacts of ``scene`` that fall within its duration, and of what rolls or slides by its action.
 
     ``floor`` says what an ``unknown`` surface is: a material key or words like ``wooden floor``. ``room`` is ``dry``,
     ``small`` or ``large``. ``room_tone_db`` is a faint noise in the stem ``room`` (None: silence).
@@ -92,25 +106,22 @@ def synthesize_impacts(
             for voice in impact_voices(impact, bodies, ground, seed, rng):
                 blows[voice.stem].append(_Blow(voice, impact, start, rng))
 
-    done, total = 0, sum(map(len, blows.values()))
+    lasting = find_lasting_contacts(scene)
+    done, total = 0, sum(map(len, blows.values())) + len(lasting)
     stems = {}
     for key, heard_from in blows.items():
         # One object at a time, in single precision: long clips have hundreds of megabytes a stem.
-        direct = np.zeros(samples, np.float32)
-        stems[key] = heard = np.zeros((channels, samples), np.float32)
+        stem = _Stem(np.zeros((channels, samples), np.float32), np.zeros(samples, np.float32), room, sample_rate)
         for blow in heard_from:
             runtime.step("sound", done, total)
             done += 1
-            offset = max(0.0, blow.start / sample_rate - blow.impact.time_s)
-            dry = _dry(blow.voice, offset, sample_rate, samples - blow.start, blow.rng)
-            dry *= gain / FULL_SCALE_PA
-            span = slice(blow.start, blow.start + dry.size)
-            direct[span] += dry
-            heard[:, span] += pan(blow.impact.position[0], channels)[:, None] * dry
-            if acoustics.t60_s > 0.0:
-                levels = _tail_levels(blow.voice, acoustics, sample_rate) * gain / FULL_SCALE_PA
-                add_tail(heard[:, blow.start :], levels, tail_bank(room, sample_rate))
-        add_echoes(heard, direct, acoustics, sample_rate)
+            _add_blow(stem, blow, gain / FULL_SCALE_PA)
+        for contact in (one for one in lasting if one.object_id == key):
+            runtime.step("sound", done, total)
+            done += 1
+            _add_lasting(stem, contact, bodies, ground, seed, gain / FULL_SCALE_PA)
+        add_echoes(stem.heard, stem.direct, acoustics, sample_rate)
+        stems[key] = stem.heard
     runtime.step("sound", total, total)
 
     if room_tone_db is not None:
@@ -122,6 +133,39 @@ def synthesize_impacts(
     return Synthesis(Audio(mix, sample_rate), {key: Audio(wave, sample_rate) for key, wave in stems.items()})
 
 
+def _add_blow(stem: _Stem, blow: _Blow, scale: float) -> None:
+    """Add one impact's sound, ``scale`` per pascal, to a stem in place."""
+    samples, rate = stem.direct.size, stem.sample_rate
+    offset = max(0.0, blow.start / rate - blow.impact.time_s)
+    dry = scale * dry_sound(blow.voice, offset, rate, samples - blow.start, _AUDIBLE_PA, blow.rng)
+    span = slice(blow.start, blow.start + dry.size)
+    stem.direct[span] += dry
+    stem.heard[:, span] += pan(blow.impact.position[0], len(stem.heard))[:, None] * dry
+    acoustics = find_room(stem.room)
+    if acoustics.t60_s > 0.0:
+        levels = scale * _tail_levels(blow.voice, acoustics, rate)
+        add_tail(stem.heard[:, blow.start :], levels, tail_bank(stem.room, rate))
+
+
+def _add_lasting(
+    stem: _Stem, contact: LastingContact, bodies: dict[str, Body], ground: Material, seed: int, scale: float
+) -> None:
+    """Add the sound of rolling or sliding, ``scale`` per pascal, to a stem in place."""
+    from scipy.signal import oaconvolve
+
+    samples, rate = stem.direct.size, stem.sample_rate
+    start, dry = lasting_sound(contact, bodies, ground, seed, rate, samples, _AUDIBLE_PA)
+    if not dry.size:
+        return
+    dry *= scale
+    span = slice(start, start + dry.size)
+    stem.direct[span] += dry
+    places = np.interp((start + np.arange(dry.size)) / rate, contact.times_s, contact.across)
+    stem.heard[:, span] += pan(places, len(stem.heard)) * dry
+    for channel, tail in zip(stem.heard, steady_tail(stem.room, rate), strict=False):
+        channel[start:] += oaconvolve(dry, tail)[: samples - start]
+
+
 def _check(impact: Impact, bodies: dict) -> None:
     """Raise PhysicsError for an impact that cannot be made sound."""
     if impact.object_id not in bodies:
@@ -131,22 +175,6 @@ def _check(impact: Impact, bodies: dict) -> None:
         )
     if not math.isfinite(impact.time_s + impact.impulse_ns + impact.pre_normal_mps):
         raise PhysicsError(f"Impact '{impact.id}' has a time, impulse or speed that is not a number; correct it.")
-
-
-def _dry(voice: Voice, offset: float, rate: int, limit: int, rng: np.random.Generator) -> np.ndarray:
-    """Pressure [T <= limit] of a voice at 1 m without a room, from ``offset`` seconds after the contact on."""
-    parts = [
-        sinusoids(voice.modes, voice.contact_s, offset, rate, limit, _AUDIBLE_PA),
-        click(voice.click_pa, voice.click_s, offset, rate, limit),
-    ]
-    if voice.noise_pa > 0.0:
-        attack = min(voice.contact_s, voice.texture.duration_s / 4)
-        parts.append(texture_noise(voice.noise_pa, voice.texture, attack, offset, rate, rng)[:limit])
-    parts.sort(key=len)
-    dry = parts[-1]
-    for part in parts[:-1]:
-        dry[: part.size] += part
-    return dry
 
 
 def _tail_levels(voice: Voice, room: Room, sample_rate: int) -> np.ndarray:
@@ -166,9 +194,10 @@ def _surface(floor: str) -> Material:
     return MATERIALS[key or "unknown"]
 
 
-def pan(position: float, channels: int) -> np.ndarray:
-    """Gain per channel for a horizontal place in the picture (0 left .. 1 right): constant power, half the width."""
+def pan(position: float | np.ndarray, channels: int) -> np.ndarray:
+    """Gain per channel [channels, ...] for horizontal places in the picture (0 left .. 1 right): constant power, half
+    the width."""
     if channels == 1:
-        return np.ones(1)
-    angle = math.pi / 4 * (0.5 + min(max(position, 0.0), 1.0))
-    return math.sqrt(2.0) * np.array([math.cos(angle), math.sin(angle)])
+        return np.ones((1, *np.shape(position)))
+    angle = math.pi / 4 * (0.5 + np.clip(position, 0.0, 1.0))
+    return math.sqrt(2.0) * np.array([np.cos(angle), np.sin(angle)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from pavas_core.physics.lasting import manner_of
 from pavas_core.physics.names import NAMELESS
 from pavas_core.physics.types import Body, Scene
 
@@ -31,6 +32,8 @@ class Prompt:
 
     materials: dict[str, str]
     """Material key by the object's words (``ball``), in order; ``*`` where only a material was named."""
+    actions: dict[str, str]
+    """``rolls`` or ``slides`` by the object's words, where the prompt says so; ``*`` where only that was said."""
     surface: str
     """Material key of what is hit, or ``unknown``."""
     unknown_words: tuple[str, ...]
@@ -45,39 +48,40 @@ def parse_prompt(text: str) -> Prompt:
     """
     parts = _ONTO.split(text, maxsplit=1)
     materials: dict[str, str] = {}
+    actions: dict[str, str] = {}
     unknown: list[str] = []
     for phrase in _AND.split(parts[0]):
-        words = [word for word in split_words(phrase) if word not in _FILLERS]
-        if not words:
-            continue
-        key = words_to_material(" ".join(words))
+        words = [word for word in split_words(phrase) if word not in _FILLERS and not manner_of(word)]
+        key = words_to_material(" ".join(words)) if words else None
         things = [word for word in words if not is_made_of(word)]
+        name = " ".join(filter(_understood, things)) or "*"
         if key or any(map(knows_shape, things)):
-            materials[" ".join(filter(_understood, things)) or "*"] = key or "unknown"
+            materials[name] = key or "unknown"
+        if manner := manner_of(phrase):
+            actions[name] = manner
         unknown += [word for word in things if not _understood(word)]
     surface = "unknown"
     if len(parts) > 1:
         words = [word for word in split_words(parts[1]) if word not in _FILLERS]
         surface = words_to_material(" ".join(words)) or "unknown"
         unknown += [word for word in words if word not in _PLACES and not _understood(word)]
-    return Prompt(materials, surface, tuple(unknown))
+    return Prompt(materials, actions, surface, tuple(unknown))
 
 
 def apply_prompt(scene: Scene, text: str) -> tuple[Scene, str, tuple[str, ...]]:
-    """The scene with the prompt's materials on its objects, the surface for ``floor`` and the words not understood.
+    """The scene with the prompt's materials and actions on its objects, the surface for ``floor`` and the words not
+    understood.
 
     Words go to the objects whose name contains one of them. A prompt about a single thing that names none of the
     objects speaks of all of them; of several things, the only one that names none is what nobody has named yet.
     """
     prompt = parse_prompt(text)
-    if not prompt.materials:
+    said = dict.fromkeys([*prompt.materials, *prompt.actions])
+    if not said:
         return scene, prompt.surface, prompt.unknown_words
     bodies = list(scene.bodies)
     unknown = list(prompt.unknown_words)
-    meant = {
-        words: [index for index, body in enumerate(bodies) if _names(body) & set(words.split())]
-        for words in prompt.materials
-    }
+    meant = {words: [index for index, body in enumerate(bodies) if _names(body) & set(words.split())] for words in said}
     strange = [words for words, named in meant.items() if not named]
     if len(meant) == 1 and strange:
         meant[strange[0]] = list(range(len(bodies)))
@@ -85,7 +89,7 @@ def apply_prompt(scene: Scene, text: str) -> tuple[Scene, str, tuple[str, ...]]:
         meant[strange[0]] = [i for i, body in enumerate(bodies) if _names(body) == {NAMELESS}]
     for words, named in meant.items():
         for index in named:
-            bodies[index] = _described(bodies[index], words, prompt.materials[words])
+            bodies[index] = _described(bodies[index], words, prompt)
         if not named:
             unknown += words.split()
     return replace(scene, bodies=tuple(bodies)), prompt.surface, tuple(dict.fromkeys(unknown))
@@ -99,9 +103,11 @@ def _names(body: Body) -> set[str]:
     return set(split_words(" ".join([body.object.name, *body.object.aliases])))
 
 
-def _described(body: Body, words: str, key: str) -> Body:
-    """``body`` of material ``key``; the words join its aliases, where the engine reads its shape."""
+def _described(body: Body, words: str, prompt: Prompt) -> Body:
+    """``body`` with what the prompt says of ``words``, which join its aliases, where the engine reads its shape."""
     thing = body.object
     aliases = thing.aliases if words == "*" or words in (thing.name, *thing.aliases) else (*thing.aliases, words)
+    key = prompt.materials.get(words, "unknown")
     material = thing.material if key == "unknown" else key
-    return replace(body, object=replace(thing, material=material, aliases=aliases))
+    action = prompt.actions.get(words, thing.action)
+    return replace(body, object=replace(thing, material=material, aliases=aliases, action=action))

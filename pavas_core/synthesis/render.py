@@ -14,8 +14,27 @@ import numpy as np
 from .materials import Texture
 from .modes import Modes
 from .room import BAND_CENTRES_HZ, Room, band_t60_s
+from .voices import Voice
 
 _BLOCK = 256
+
+
+def dry_sound(
+    voice: Voice, offset_s: float, sample_rate: int, max_samples: int, floor_pa: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Pressure [T <= max_samples] of a voice at 1 m without a room, from ``offset_s`` after the contact on."""
+    parts = [
+        sinusoids(voice.modes, voice.contact_s, offset_s, sample_rate, max_samples, floor_pa),
+        click(voice.click_pa, voice.click_s, offset_s, sample_rate, max_samples),
+    ]
+    if voice.noise_pa > 0.0:
+        attack = min(voice.contact_s, voice.texture.duration_s / 4)
+        parts.append(texture_noise(voice.noise_pa, voice.texture, attack, offset_s, sample_rate, rng)[:max_samples])
+    parts.sort(key=len)
+    dry = parts[-1]
+    for part in parts[:-1]:
+        dry[: part.size] += part
+    return dry
 
 
 def sinusoids(

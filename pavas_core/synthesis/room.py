@@ -100,6 +100,21 @@ def tail_bank(name: str, sample_rate: int) -> np.ndarray:
     return bank
 
 
+@lru_cache(maxsize=8)
+def steady_tail(name: str, sample_rate: int) -> np.ndarray:
+    """Reverberation of what sounds on and on, as an impulse response float32 [2, samples]; empty in a dry room.
+
+    Each octave band of the tail has as much of the sound's energy in that band as the room leaves to it.
+    """
+    room = find_room(name)
+    if room.t60_s <= 0.0:
+        return np.zeros((0, 0), np.float32)
+    # A band of unit energy, a Gaussian of 0.42 octaves, has its energy within this share of all frequencies.
+    share = 0.42 * math.log(2.0) * math.sqrt(math.pi) * np.array(BAND_CENTRES_HZ) / (sample_rate / 2)
+    levels = np.sqrt(share * 10.0 ** (room.tail_db / 10.0)).astype(np.float32)
+    return np.tensordot(levels, tail_bank(name, sample_rate), 1)
+
+
 def room_tone(samples: int, sample_rate: int, channels: int, level_db: float, rng: np.random.Generator) -> np.ndarray:
     """Faint low-pass noise of ``level_db`` dBFS RMS, float32 [channels, samples].
 

@@ -61,13 +61,21 @@ class Voice:
 
 
 def impact_voices(
-    impact: Impact, bodies: dict[str, Body], ground: Material, seed: int, rng: np.random.Generator
+    impact: Impact,
+    bodies: dict[str, Body],
+    ground: Material,
+    seed: int,
+    rng: np.random.Generator,
+    contact_s: float | None = None,
 ) -> list[Voice]:
-    """Voices of the two that met; a surface sounds with the body that hit it. ``ground`` is what ``unknown`` means."""
+    """Voices of the two that met; a surface sounds with the body that hit it. ``ground`` is what ``unknown`` means.
+
+    ``contact_s`` is how long they touch, seconds (None: as long as whole bodies of their stiffness do).
+    """
     body, partner, surface = _what_met(impact, bodies, ground)
     material, shape = body_material(body), body_shape(body)
     other = body_material(partner) if partner else surface
-    contact_s = contact_time_s(impact, body, partner, surface)
+    contact_s = contact_s or contact_time_s(impact, body, partner, surface)
     texture = contact_texture(material, other)
     # Asperities are little Hertz contacts: their times shorten with v^(1/5), so faster rubs are brighter and harsher.
     haste = (max(_closing_mps(impact), 1e-6) / _TEXTURE_SPEED_MPS) ** 0.2
