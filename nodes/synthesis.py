@@ -34,7 +34,10 @@ class PavasSynthesizeImpacts(io.ComfyNode):
                 io.String.Input(
                     "prompt",
                     default="",
-                    tooltip="What moves and what it hits, such as: rubber ball on wooden floor. Empty = as estimated.",
+                    tooltip=(
+                        "What moves and what it hits, such as: rubber ball rolling on wooden floor. "
+                        "Empty = as estimated."
+                    ),
                 ),
                 seed_input("Same seed, same sound; another seed varies strike positions and noise, not the physics."),
                 io.Combo.Input("room", options=list(ROOMS), default="small", tooltip="The room it sounds in."),

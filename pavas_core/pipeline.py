@@ -139,6 +139,7 @@ def foley_nano(
     Raises PavasError for options that only the modal engine has.
     """
     from pavas_core.models import nano
+    from pavas_core.physics.lasting import find_lasting_contacts
     from pavas_core.synthesis.materials import words_to_material
     from pavas_core.synthesis.prompt import parse_prompt
 
@@ -150,6 +151,8 @@ def foley_nano(
     floor = words_to_material(options.floor)
     if options.floor and floor is None:
         log.warning("No known material in '%s'; the floor is what the prompt says.", options.floor)
+    if find_lasting_contacts(scene):
+        log.warning("%s makes impacts alone: use --engine modal to hear what rolls or slides.", nano.NAME)
     surface = floor or parse_prompt(prompt).surface
     model = nano.load_nano(runtime)
     return _sampled(

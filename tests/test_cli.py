@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,22 +42,25 @@ def ball_height_m(time_s: float) -> float:
         since -= flight_s
 
 
-@pytest.fixture(scope="module")
-def bounce(tmp_path_factory) -> Path:
-    """A bright ball that bounces before a still, textured wall; a quiet hum as its sound."""
+def film_ball(path: Path, place_px, seconds: float) -> Path:
+    """A bright ball at ``place_px(time_s)`` before a still, textured wall; a quiet hum as its sound."""
     rng = np.random.default_rng(5)
     wall = np.repeat(np.repeat(rng.integers(60, 110, (30, 40)), 8, 0), 8, 1).astype(np.uint8)
     wall[FLOOR_PX + RADIUS_PX :] = 30
     rows, columns = np.ogrid[:240, :320]
-    frames = np.repeat(np.stack([wall] * 3, axis=-1)[None], round(RATE_HZ * SECONDS), axis=0)
+    frames = np.repeat(np.stack([wall] * 3, axis=-1)[None], round(RATE_HZ * seconds), axis=0)
     for index, frame in enumerate(frames):
-        time_s = index / RATE_HZ
-        y, x = FLOOR_PX - ball_height_m(time_s) * PX_PER_M, 60 + 70 * time_s
+        x, y = place_px(index / RATE_HZ)
         frame[(rows - y) ** 2 + (columns - x) ** 2 <= RADIUS_PX**2] = (240, 160, 60)
-    hum = 0.1 * np.sin(2 * np.pi * 220 * np.arange(round(48000 * SECONDS)) / 48000, dtype=np.float32)
-    path = tmp_path_factory.mktemp("clip") / "bounce ü.mp4"
+    hum = 0.1 * np.sin(2 * np.pi * 220 * np.arange(round(48000 * seconds)) / 48000, dtype=np.float32)
     save_video(clip_from_frames(frames, RATE_HZ), Audio(hum[None].astype(np.float32), 48000), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def bounce(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "bounce ü.mp4"
+    return film_ball(path, lambda time_s: (60 + 70 * time_s, FLOOR_PX - ball_height_m(time_s) * PX_PER_M), SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +101,21 @@ def test_foley_writes_a_video_whose_sound_has_the_bounces(bounce, tmp_path, caps
     printed = capsys.readouterr().out
     for words in ("ball-1", "0.6 kg", "manual", "gravity", scene.impacts[0].id, str(out), str(physics)):
         assert words in printed
+
+
+def test_what_rolls_is_said_and_heard(tmp_path, caplog, capsys):
+    clip = film_ball(tmp_path / "along.mp4", lambda time_s: (40 + 120 * time_s, FLOOR_PX), 1.5)
+    command = ["foley", str(clip), "--action", "ball=rolls"]
+    assert cli.main([*command, "-o", str(tmp_path / "rolls.wav"), "--physics-json", str(tmp_path / "rolls.json")]) == 0
+    said = re.search(r"ball-1 rolls from (\d+\.\d\d) to (\d+\.\d\d) s\.", capsys.readouterr().out)
+    assert said and float(said[1]) < 0.1 and float(said[2]) > 1.4
+    assert load_scene(tmp_path / "rolls.json").bodies[0].object.action == "rolls"
+    assert cli.main(["foley", str(clip), "-o", str(tmp_path / "passes.wav")]) == 0
+    assert soundfile.read(tmp_path / "rolls.wav")[0].any()
+    assert not soundfile.read(tmp_path / "passes.wav")[0].any()
+    assert not caplog.records
+    assert cli.main([*command, "-o", str(tmp_path / "nano.wav"), "--engine", "nano"]) == 0
+    assert "use --engine modal to hear what rolls or slides" in caplog.text
 
 
 def test_numbers_of_the_command_line_reach_the_physics(bounce, tmp_path, scene):

@@ -41,7 +41,9 @@ def progress() -> Iterator[Runtime]:
 
 
 def report(scene: Scene) -> str:
-    """Objects and impacts as plain tables."""
+    """Objects and impacts as plain tables, and when what rolls or slides does so."""
+    from pavas_core.physics.lasting import find_lasting_contacts
+
     objects = [["object", "mass", "material", "top speed", "mass from", "scale from"]]
     for body in scene.bodies:
         speeds = [speed for speed in body.velocity.speed_mps.tolist() if not math.isnan(speed)]
@@ -69,12 +71,16 @@ def report(scene: Scene) -> str:
                 f"{one.energy_loss_j:.3g} J",
             ]
         )
+    lasting = [
+        f"{one.object_id} {one.manner} from {one.times_s[0]:.2f} to {one.times_s[-1]:.2f} s."
+        for one in find_lasting_contacts(scene)
+    ]
+    notes = [*lasting, *scene.notes]
     parts = [
         table(objects) if scene.bodies else "Nothing moves in this clip.",
         table(impacts) if scene.impacts else "Nothing is hit.",
-        *scene.notes,
     ]
-    return "\n\n".join(parts[:2]) + ("\n\n" + "\n".join(parts[2:]) if scene.notes else "")
+    return "\n\n".join([*parts, "\n".join(notes)] if notes else parts)
 
 
 def table(rows: list[list[str]]) -> str:

@@ -55,7 +55,8 @@ def find_lasting_contacts(scene: Scene) -> tuple[LastingContact, ...]:
     """Whenever an object whose action says that it rolls or slides moves, is seen, and does not fly.
 
     It flies where its downward speed grows as in a fall, and after a bounce until gravity has brought it back; where
-    no directions are known, as of a curve drawn by hand, it never does.
+    no directions are known, as of a curve drawn by hand, it never does, nor where it slides and was not seen to fly:
+    what scrubs a wall goes down as fast.
     """
     found = []
     for body in scene.bodies:
@@ -68,7 +69,7 @@ def find_lasting_contacts(scene: Scene) -> tuple[LastingContact, ...]:
 def _contacts(scene: Scene, body: Body, manner: Manner) -> list[LastingContact]:
     times, speed = body.velocity.times_s, body.velocity.speed_mps.astype(float)
     known = np.isfinite(speed)
-    touches = known & (np.nan_to_num(speed) >= _RESTS_MPS) & ~_flies(scene, body)
+    touches = known & (np.nan_to_num(speed) >= _RESTS_MPS) & ~_flies(scene, body, manner)
     touching = np.flatnonzero(touches)
     # Out of sight for a moment is no end of a contact; a rest or a flight is.
     ended = np.diff(np.cumsum(known & ~touches)[touching]) > 0
@@ -80,11 +81,11 @@ def _contacts(scene: Scene, body: Body, manner: Manner) -> list[LastingContact]:
     ]
 
 
-def _flies(scene: Scene, body: Body) -> np.ndarray:
+def _flies(scene: Scene, body: Body, manner: Manner) -> np.ndarray:
     """bool [L-1]: the object touches nothing in this interval."""
     velocity = body.velocity
     times, flies = velocity.times_s, np.zeros(len(velocity.times_s), bool)
-    if velocity.vector_mps is None or not velocity.free:
+    if velocity.vector_mps is None or (manner == "slides" and not velocity.free):
         return flies
     gravity = GRAVITY_MPS2 * scene.time_scale
     for impact in scene.impacts:
