@@ -101,3 +101,19 @@ def test_a_spot_that_shows_the_wall_in_another_light_is_marked(thing: bool) -> N
         image[spot] = 0.6 * (170.0 if thing else image[spot])
         images.append(np.clip(image + rng.normal(0, 1.0, image.shape), 0, 255).astype(np.uint8))
     assert _largest(Canvas(images, [None] * len(images), RATE, False), 30).lit is not thing
+
+
+@pytest.mark.parametrize("above", [-2, -1, 0, 1, 2])
+def test_a_plain_ball_on_the_edge_of_the_ground_is_no_spot_of_light(above: int) -> None:
+    rng = np.random.default_rng(9)
+    wall = np.repeat(np.repeat(rng.uniform(60, 110, (HEIGHT // 8, WIDTH // 8)), 8, 0), 8, 1)[:HEIGHT, :WIDTH]
+    ground = HEIGHT * 3 // 4
+    wall = np.pad(wall, ((0, HEIGHT - len(wall)), (0, WIDTH - wall.shape[1])), mode="edge")
+    wall[ground:] = 30.0
+    images = []
+    for i in range(60):
+        image = np.repeat(wall[..., None], 3, axis=2)
+        cv2.circle(image, (20 + 3 * i, ground - 12 - above), 12, (60.0, 160.0, 240.0), -1, cv2.LINE_AA)
+        image = cv2.GaussianBlur(image, (0, 0), 0.8)
+        images.append(np.clip(image + rng.normal(0, 1.0, image.shape), 0, 255).astype(np.uint8))
+    assert not _largest(Canvas(images, [None] * len(images), RATE, False), 30).lit

@@ -29,6 +29,8 @@ _LIT = 0.55
 """Correlation of the texture now and before that no other thing has."""
 _LIT_PIXELS = 4000
 _LIT_TEXTURE = 0.004
+_EDGE = 3.0
+"""Times the usual strength of a texture that is an edge."""
 _LIGHT_STEP = 9.0
 """Per cent by which the ratio to the background may change from one pixel to the next in mere light."""
 _SOLID_AREA = 60
@@ -597,9 +599,15 @@ def _is_lit(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.nda
     """Whether a small region shows the very texture of the background: it is but brighter or darker than before."""
     if not _TEXTURE_PIXELS <= np.count_nonzero(region) <= _LIT_PIXELS:
         return False
-    now, behind = _texture(image, still, x, y, region)
+    now, behind = (_without_edges(texture) for texture in _texture(image, still, x, y, region))
     detail, shown = float(behind @ behind), float(now @ now)
     return bool(detail > _LIT_TEXTURE**2 * len(behind) and float(now @ behind) > _LIT * np.sqrt(detail * shown))
+
+
+def _without_edges(texture: np.ndarray) -> np.ndarray:
+    """Texture of which no few pixels stand out: not the ground's edge where a thing ends on it, such as a ball."""
+    usual = _median(np.abs(texture))
+    return np.clip(texture, -_EDGE * usual, _EDGE * usual)
 
 
 def _texture(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
