@@ -21,6 +21,11 @@ _DONE_PX = 0.02
 _REST_MISFIT = 0.005
 """A motion that explains the picture better by less than this is none."""
 _REST_SHARE = 0.4
+_SPREAD = 0.2
+"""Share of the picture over which a camera's motion shows; what moves less of it is a body before a plain wall."""
+_STEEP_PX = 3.0
+_TELLING = 3
+"""Points that tell what moves in a cell."""
 _LOST = 0.2
 _WORN = 0.6
 _FAR = 0.2
@@ -131,7 +136,8 @@ class CameraTracker:
                 break
         if support < _LOST or not 0.7 < np.hypot(best[0, 0], best[1, 0]) < 1.4:
             return None, support
-        if _misfit(fine, image, IDENTITY) - _misfit(fine, image, best) < _REST_MISFIT or _rests(fine, image, best):
+        better = _misfit(fine, image, IDENTITY) - _misfit(fine, image, best)
+        if better < _REST_MISFIT or _rests(fine, image, best) or _spread(fine, image, best) < _SPREAD:
             return IDENTITY.copy(), support
         return best, support
 
@@ -277,3 +283,23 @@ def _rests(level: _Level, image: np.ndarray, fitted: np.ndarray) -> bool:
         return False
     still, moved = _follows(level, image, IDENTITY), _follows(level, image, fitted)
     return _support(level, still & ~moved, telling) > _REST_SHARE * _support(level, moved & ~still, telling)
+
+
+def _spread(level: _Level, image: np.ndarray, fitted: np.ndarray) -> float:
+    """Share of the picture between the grid's cells most of whose telling points a map explains better than rest."""
+    import cv2
+
+    step = apply(fitted, level.points) - level.points
+    far = np.hypot(*step.T)
+    # Brightness goes on as its slope says for a few pixels only; of noise it does not at all.
+    step *= np.minimum(1.0, _STEEP_PX / np.maximum(far, 1e-6))[:, None]
+    (moved, inside), (still, _) = _misses(level, image, fitted), _misses(level, image, IDENTITY)
+    telling = inside & (np.abs((level.slope * step).sum(axis=1)) > _OUTLIER * level.tolerance)
+    rows, cols = _GRID
+    total = np.bincount(level.cell[telling], minlength=rows * cols)
+    better = np.bincount(level.cell[telling & (moved < still)], minlength=rows * cols)
+    cells = np.flatnonzero((better >= _TELLING) & (better > 2.0 / 3.0 * total))
+    if not len(cells):
+        return 1.0 if far.max() < _STEEP_PX else 0.0
+    corners = np.stack([cells % cols, cells // cols], axis=1)[:, None] + np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    return float(cv2.contourArea(cv2.convexHull(corners.reshape(-1, 2).astype(np.float32)))) / (rows * cols)
