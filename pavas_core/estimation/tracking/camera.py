@@ -21,11 +21,16 @@ _DONE_PX = 0.02
 _REST_MISFIT = 0.005
 """A motion that explains the picture better by less than this is none."""
 _REST_SHARE = 0.4
-_SPREAD = 0.2
+_SETS_OUT = 0.27
 """Share of the picture over which a camera's motion shows; what moves less of it is a body before a plain wall."""
-_STEEP_PX = 3.0
-_TELLING = 3
-"""Points that tell what moves in a cell."""
+_GOES_ON = 0.15
+"""The same of a camera that moves already."""
+_LITTLE_PX = 2.0
+"""A camera that moves by no more than this need not show it all over the picture."""
+_BEYOND_DOUBT = 3.0
+"""Standard errors."""
+_CLEARLY = 2.0
+"""Least difference of squared misses a point, in tolerances."""
 _LOST = 0.2
 _WORN = 0.6
 _FAR = 0.2
@@ -92,6 +97,7 @@ class CameraTracker:
         self._step = IDENTITY.copy()  # frame before the last -> last frame
         self._usual = 0.0  # best support since the key frame
         self._latest = 1.0
+        self._travels = False
 
     def step(self, gray: np.ndarray) -> np.ndarray:
         """``gray`` uint8 [H, W] -> float64 [2, 3] map from this frame's pixels to the first frame's."""
@@ -137,9 +143,11 @@ class CameraTracker:
         if support < _LOST or not 0.7 < np.hypot(best[0, 0], best[1, 0]) < 1.4:
             return None, support
         better = _misfit(fine, image, IDENTITY) - _misfit(fine, image, best)
-        if better < _REST_MISFIT or _rests(fine, image, best) or _spread(fine, image, best) < _SPREAD:
-            return IDENTITY.copy(), support
-        return best, support
+        rests = better < _REST_MISFIT or _rests(fine, image, best)
+        if not rests and _reach(fine, best) > _LITTLE_PX:
+            self._travels = _spread(fine, image, best) > (_GOES_ON if self._travels else _SETS_OUT)
+            rests = not self._travels
+        return IDENTITY.copy() if rests else best, support
 
     def _starts(self, images: list[np.ndarray]) -> Iterator[np.ndarray]:
         """Where to begin, the cheapest first: as before, moving on as before, at rest, shifted as a whole."""
@@ -285,21 +293,26 @@ def _rests(level: _Level, image: np.ndarray, fitted: np.ndarray) -> bool:
     return _support(level, still & ~moved, telling) > _REST_SHARE * _support(level, moved & ~still, telling)
 
 
+def _reach(level: _Level, fitted: np.ndarray) -> float:
+    """How far a map moves any point, pixels."""
+    return float(np.hypot(*(apply(fitted, level.points) - level.points).T).max())
+
+
 def _spread(level: _Level, image: np.ndarray, fitted: np.ndarray) -> float:
-    """Share of the picture between the grid's cells most of whose telling points a map explains better than rest."""
+    """Share of the picture that lies between the grid's cells that a map explains better than rest, beyond doubt."""
     import cv2
 
-    step = apply(fitted, level.points) - level.points
-    far = np.hypot(*step.T)
-    # Brightness goes on as its slope says for a few pixels only; of noise it does not at all.
-    step *= np.minimum(1.0, _STEEP_PX / np.maximum(far, 1e-6))[:, None]
     (moved, inside), (still, _) = _misses(level, image, fitted), _misses(level, image, IDENTITY)
-    telling = inside & (np.abs((level.slope * step).sum(axis=1)) > _OUTLIER * level.tolerance)
+    # What a body comes to cover fits a map that looks elsewhere, unless there is texture to tell.
+    inside &= np.hypot(*level.slope.T) > 0.6 * _NOISE
+    better = (np.minimum(still, _OUTLIER) ** 2 - np.minimum(moved, _OUTLIER) ** 2)[inside]
     rows, cols = _GRID
-    total = np.bincount(level.cell[telling], minlength=rows * cols)
-    better = np.bincount(level.cell[telling & (moved < still)], minlength=rows * cols)
-    cells = np.flatnonzero((better >= _TELLING) & (better > 2.0 / 3.0 * total))
+    count, total, squares = (
+        np.bincount(level.cell[inside], values, minlength=rows * cols) for values in (None, better, better**2)
+    )
+    doubt = np.sqrt(np.maximum(squares - total**2 / np.maximum(count, 1), 0.0))
+    cells = np.flatnonzero((total > _BEYOND_DOUBT * doubt) & (total > _CLEARLY * count))
     if not len(cells):
-        return 1.0 if far.max() < _STEEP_PX else 0.0
+        return 0.0
     corners = np.stack([cells % cols, cells // cols], axis=1)[:, None] + np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     return float(cv2.contourArea(cv2.convexHull(corners.reshape(-1, 2).astype(np.float32)))) / (rows * cols)

@@ -29,8 +29,6 @@ _LIT = 0.55
 """Correlation of the texture now and before that no other thing has."""
 _LIT_PIXELS = 4000
 _LIT_TEXTURE = 0.004
-_EDGE = 3.0
-"""Times the usual strength of a texture that is an edge."""
 _LIGHT_STEP = 9.0
 """Per cent by which the ratio to the background may change from one pixel to the next in mere light."""
 _SOLID_AREA = 60
@@ -469,7 +467,7 @@ def _describe(
             x, y = x + left, y + top
             crop = image[y : y + h, x : x + w]
             shadow = 0.0
-    lit = _is_lit(image, still, x, y, region)
+    lit = _is_lit(image, still, difference, x, y, region)
     return measure(crop, difference, fast, x, y, region, shadow, inside, image.shape[:2], lit, parent)
 
 
@@ -595,29 +593,45 @@ def _hidden(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.nda
     return 0.0 if detail < _TEXTURE**2 * len(behind) else 1.0 - float(now @ behind) / detail
 
 
-def _is_lit(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.ndarray) -> bool:
+def _is_lit(image: np.ndarray, still: np.ndarray, difference: np.ndarray, x: int, y: int, region: np.ndarray) -> bool:
     """Whether a small region shows the very texture of the background: it is but brighter or darker than before."""
+    import cv2
+
     if not _TEXTURE_PIXELS <= np.count_nonzero(region) <= _LIT_PIXELS:
         return False
-    now, behind = (_without_edges(texture) for texture in _texture(image, still, x, y, region))
+    now, behind = _texture(image, still, x, y, region)
+    if not _is_alike(now, behind):
+        return False
+    # Around a thing its outline holds a rim of bare background, and its own edges are no texture.
+    h, w = region.shape
+    values = difference[y : y + h, x : x + w]
+    changed = region & (values >= 0.5 * np.percentile(values[region], 75))
+    inner = cv2.erode(changed.view(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    inside = changed if cv2.countNonZero(inner) < _TEXTURE_PIXELS else inner > 0
+    return np.count_nonzero(inside) >= _TEXTURE_PIXELS and _is_alike(*_texture(image, still, x, y, inside, inside))
+
+
+def _is_alike(now: np.ndarray, behind: np.ndarray) -> bool:
+    """Whether two fine textures [N] are one and the same."""
     detail, shown = float(behind @ behind), float(now @ now)
     return bool(detail > _LIT_TEXTURE**2 * len(behind) and float(now @ behind) > _LIT * np.sqrt(detail * shown))
 
 
-def _without_edges(texture: np.ndarray) -> np.ndarray:
-    """Texture of which no few pixels stand out: not the ground's edge where a thing ends on it, such as a ball."""
-    usual = _median(np.abs(texture))
-    return np.clip(texture, -_EDGE * usual, _EDGE * usual)
+def _texture(
+    image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.ndarray, among: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fine texture of a region in the frame and in the background, relative to the brightness around it there.
 
-
-def _texture(image: np.ndarray, still: np.ndarray, x: int, y: int, region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fine texture of a region in the frame and in the background, relative to its brightness there."""
+    Around it are the pixels ``among``, all without it.
+    """
     import cv2
 
     h, w = region.shape
+    weight = np.ones((h, w), np.float32) if among is None else among.astype(np.float32)
+    near = cv2.blur(weight, (7, 7))[region]
     crops = (p[y : y + h, x : x + w].astype(np.float32) for p in (image, still))
     logs = (np.log(cv2.transform(crop, np.ones((1, 3))) + _TEXTURE_FLOOR) for crop in crops)
-    now, behind = ((p - cv2.blur(p, (7, 7)))[region] for p in logs)
+    now, behind = (p[region] - cv2.blur(p * weight, (7, 7))[region] / near for p in logs)
     return now, behind
 
 
