@@ -10,6 +10,7 @@ import numpy as np
 from pavas_core.estimation.tracking.bodies import Body, together
 from pavas_core.estimation.tracking.gathering import as_one
 from pavas_core.estimation.tracking.linking import Observation
+from pavas_core.estimation.tracking.moving import furthest_run
 
 _JOIN_S = 0.8
 _JOIN_COST = 1.2
@@ -38,13 +39,17 @@ _PIECES = 1.3
 
 
 def merge_twins(bodies: list[Body]) -> list[Body]:
-    """Make one of two trails that lie on each other: the longer one, its gaps filled from the other."""
+    """Make one of two trails that lie on each other: the longer one, its gaps filled from the other.
+
+    Of two where one stands still, as the place does where a thing will come to rest, the one that came counts.
+    """
     bodies = sorted(bodies, key=lambda b: -len(b.observations))
     kept: list[Body] = []
     for body in bodies:
         for i, other in enumerate(kept):
             if _twins(other, body):
-                kept[i] = _union(other, body)
+                came = furthest_run(body) > max(2.0 * furthest_run(other), body.side)
+                kept[i] = _union(body, other) if came else _union(other, body)
                 break
         else:
             kept.append(body)
