@@ -219,18 +219,16 @@ def _match_light(
     """``reference`` with each channel scaled to the light of ``image`` (flicker, exposure); or the other way round."""
     import cv2
 
-    a = image[4::8, 4::8].reshape(-1, 3).astype(np.float32)
-    b = reference[4::8, 4::8].reshape(-1, 3).astype(np.float32)
-    if inside is not None:
-        keep = inside[4::8, 4::8].ravel() > 0
-        a, b = a[keep], b[keep]
+    keep = None if inside is None else inside[4::8, 4::8] > 0
     gain = np.ones(4)
-    for channel in range(3):
-        bright = (b[:, channel] > 24) & (b[:, channel] < 245) & (a[:, channel] < 250)
+    for channel, (a, b) in enumerate(zip(_planes(image[4::8, 4::8]), _planes(reference[4::8, 4::8]), strict=True)):
+        bright = (b > 24) & (b < 245) & (a < 250)
+        if keep is not None:
+            bright &= keep
         if backwards:
-            bright &= a[:, channel] > 0  # black can be made no brighter, and may be what fills a hole
-        if bright.sum() > 50:
-            gain[channel] = _median(a[bright, channel] / b[bright, channel])
+            bright &= a > 0  # black can be made no brighter, and may be what fills a hole
+        if np.count_nonzero(bright) > 50:
+            gain[channel] = _median(a[bright] / b[bright])
     if np.abs(gain[:3] - 1.0).max() < 0.008:
         return image if backwards else reference
     if backwards:
@@ -457,9 +455,8 @@ def _describe(
         shade[:] = False
     shadow = float(np.count_nonzero(shade) / area)
     if 0.0 < shadow < 0.85 and area > 30 and not _is_disc(region):
-        core = cv2.morphologyEx((region & ~shade).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        count, _, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
-        if count > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 0.2 * area:
+        core = cv2.morphologyEx((region & ~shade).view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        if _largest(core) >= 0.2 * area:
             body = cv2.morphologyEx(core, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
             region = region & (body > 0)
             left, top, w, h = cv2.boundingRect(region.view(np.uint8))
@@ -469,6 +466,14 @@ def _describe(
             shadow = 0.0
     lit = _is_lit(image, still, x, y, region)
     return measure(crop, difference, fast, x, y, region, shadow, inside, image.shape[:2], lit, parent)
+
+
+def _largest(mask: np.ndarray) -> int:
+    """Pixels of the largest connected region of a mask (uint8 [h, w])."""
+    import cv2
+
+    stats = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)[2]
+    return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
 
 
 def measure(
@@ -627,7 +632,7 @@ def _shadow(crop: np.ndarray, behind: np.ndarray) -> np.ndarray:
 
 def _planes(pixels: np.ndarray) -> np.ndarray:
     """float32 [3, ...] of uint8 [..., 3]: numpy is slow along so short a last axis."""
-    return np.moveaxis(pixels, -1, 0).astype(np.float32, order="C")
+    return pixels.transpose(-1, *range(pixels.ndim - 1)).astype(np.float32, order="C")
 
 
 def _median(values: np.ndarray) -> float:
