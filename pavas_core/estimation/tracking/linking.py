@@ -185,6 +185,7 @@ class Linker:
         ``change`` (uint8 [H, W]) is non-zero where the frame differs from the one before by more than noise.
         """
         taken = self._match(frame, detections, to_world)
+        from_world, from_frame = camera.invert(to_world), camera.invert(to_frame)
         covered = _covered(detections, image.shape[:2])
         used: dict[int, int] = {}
         for trail_index, detection_index in taken.items():
@@ -195,7 +196,7 @@ class Linker:
                 detection = detections[taken[trail_index]]
                 ratio = detection.area / trail.template.area if steady and trail.template else 1.0
                 if steady and not 0.55 < ratio < _TEMPLATE_SPAN and not detection.border:
-                    found = self._follow(trail, frame, image, covered, to_world)
+                    found = self._follow(trail, frame, image, covered, from_world)
                     if found is not None:
                         self._record(trail, frame, found, flow, to_world, to_frame, -1, True)
                         continue
@@ -204,12 +205,12 @@ class Linker:
                 _learn(trail, image, detection)
                 continue
             if steady:
-                found = self._follow(trail, frame, image, covered, to_world)
+                found = self._follow(trail, frame, image, covered, from_world)
                 if found is not None:
                     self._record(trail, frame, found, flow, to_world, to_frame, -1, True)
                     continue
             if change is not None:
-                self._rest(trail, frame, change, to_world, to_frame)
+                self._rest(trail, frame, change, from_world, to_frame, from_frame)
         for index, detection in enumerate(detections):
             if index in used or self._covered(detection, frame, to_world):
                 continue
@@ -297,7 +298,15 @@ class Linker:
         seen = _observation(frame, detection, flow, to_world, to_frame, parent, trail.number, by_template, host)
         trail.add(seen)
 
-    def _rest(self, trail: Trail, frame: int, change: np.ndarray, to_world: np.ndarray, to_frame: np.ndarray) -> None:
+    def _rest(
+        self,
+        trail: Trail,
+        frame: int,
+        change: np.ndarray,
+        from_world: np.ndarray,
+        to_frame: np.ndarray,
+        from_frame: np.ndarray,
+    ) -> None:
         """Keep a body that has stopped: it is still there while nothing changes where it was."""
         last = trail.last
         if last.frame != frame - 1 or last.border:
@@ -307,19 +316,17 @@ class Linker:
             resting += 1
         if len(trail.observations) - resting < 4 or resting >= self._hold:
             return
-        cx, cy = camera.apply(to_frame, camera.apply(camera.invert(to_world), np.array(last.world))).tolist()
+        cx, cy = camera.apply(to_frame, camera.apply(from_world, np.array(last.world))).tolist()
         dx, dy = cx - last.centroid[0], cy - last.centroid[1]
         origin = (round(last.origin[0] + dx), round(last.origin[1] + dy))
-        x, y = (round(v) for v in camera.apply(camera.invert(to_frame), np.array(origin, float)).tolist())
+        x, y = (round(v) for v in camera.apply(from_frame, np.array(origin, float)).tolist())
         mask = last.mask
         h, w = mask.shape
         if x < 0 or y < 0 or x + w > change.shape[1] or y + h > change.shape[0]:
             return
         if np.count_nonzero(change[y : y + h, x : x + w][mask]) / np.count_nonzero(mask) < 0.08:
             box = (last.box[0] + dx, last.box[1] + dy, last.box[2] + dx, last.box[3] + dy)
-            trail.add(
-                replace(last, frame=frame, centroid=(cx, cy), box=box, origin=origin, flow=(0.0, 0.0), held=True)
-            )
+            trail.add(replace(last, frame=frame, centroid=(cx, cy), box=box, origin=origin, flow=(0.0, 0.0), held=True))
 
     def extend_back(
         self,
@@ -330,6 +337,7 @@ class Linker:
         to_frame: list[np.ndarray],
     ) -> None:
         """Follow compact bodies back from where they were first seen alone, through frames ``start`` onwards."""
+        from_world = camera.invert(to_world)
         covered: dict[int, np.ndarray] = {}
         trails = [t for t in (*self.active, *self.finished) if t.first_template is not None and t.compact]
         seen_in: dict[int, list[Observation]] = {}
@@ -350,7 +358,7 @@ class Linker:
                     covered[frame] = _covered(detections[frame - start], images[0].shape[:2])
                 found = _search(
                     template, np.array(seen[-1].world), _pace(seen[-3:]), gap, images[frame - start],
-                    covered[frame], to_world, seen[-1],
+                    covered[frame], from_world, seen[-1],
                 ) if gap <= 3 else None  # fmt: skip
                 if found is None:
                     misses += 1
@@ -370,14 +378,14 @@ class Linker:
                 seen_in.setdefault(o.frame, []).append(o)
 
     def _follow(
-        self, trail: Trail, frame: int, image: np.ndarray, covered: np.ndarray, to_world: np.ndarray
+        self, trail: Trail, frame: int, image: np.ndarray, covered: np.ndarray, from_world: np.ndarray
     ) -> Detection | None:
         """Where the template of a trail fits in the next frame."""
         gap = frame - trail.last.frame
         if trail.template is None or gap > 4:
             return None
         place = np.array(trail.last.world)
-        return _search(trail.template, place, trail.velocity, gap, image, covered, to_world, trail.last)
+        return _search(trail.template, place, trail.velocity, gap, image, covered, from_world, trail.last)
 
 
 def _observation(
@@ -442,13 +450,12 @@ def _search(
     gap: int,
     image: np.ndarray,
     covered: np.ndarray,
-    to_world: np.ndarray,
+    from_world: np.ndarray,
     previous: Observation,
 ) -> Detection | None:
     """Find the template ``gap`` frames after ``place`` (world), inside what is ``covered`` by regions."""
     import cv2
 
-    from_world = camera.invert(to_world)
     last = camera.apply(from_world, place)
     due = camera.apply(from_world, place + gap * speed)
     margin = 3.0 + 0.35 * np.sqrt(template.area) + 0.3 * float(np.hypot(*speed)) * gap
@@ -475,9 +482,9 @@ def _search(
     dx, dy = _vertex(score, row, col)
     centre = (x0 + col + dx + template.offset[0], y0 + row + dy + template.offset[1])
     top, left = y0 + row, x0 + col
-    crop = image[top : top + h, left : left + w]
+    crop = cv2.copyTo(image[top : top + h, left : left + w], template.mask.view(np.uint8))
     return Detection(
-        left, top, template.mask, centre, template.area, crop[template.mask].mean(axis=0), previous.contrast,
+        left, top, template.mask, centre, template.area, np.array(cv2.sumElems(crop)[:3]) / pixels, previous.contrast,
         1.0, 0.0, False, previous.roundness, previous.aspect,
     )  # fmt: skip
 
@@ -506,12 +513,13 @@ def _covered(detections: list[Detection], shape: tuple[int, ...]) -> np.ndarray:
 def _mask_in_frame(detection: Detection, to_frame: np.ndarray) -> tuple[int, int, np.ndarray]:
     """The mask moved from canvas to frame pixels: corner column and row, and the crop."""
     h, w = detection.mask.shape
-    linear, shift = to_frame[:, :2], to_frame[:, 2]
-    if np.abs(linear - camera.IDENTITY[:, :2]).max() < 2e-3:
+    (a, b, _), (c, d, _) = to_frame.tolist()
+    if max(abs(a - 1.0), abs(b), abs(c), abs(d - 1.0)) < 2e-3:
         x, y = camera.apply(to_frame, np.array([detection.x0, detection.y0], float)).tolist()
         return round(x), round(y), detection.mask
     import cv2
 
+    linear, shift = to_frame[:, :2], to_frame[:, 2]
     corner = np.array([detection.x0, detection.y0], float)
     corners = corner + np.array([[0, 0], [w, 0], [0, h], [w, h]])
     mapped = camera.apply(to_frame, corners)
