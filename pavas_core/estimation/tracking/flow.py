@@ -91,16 +91,16 @@ class FlowField:
         left, right = max(x0, whole.x0), min(x0 + ring.shape[1], whole.x0 + whole.mask.shape[1])
         top, bottom = max(y0, whole.y0), min(y0 + ring.shape[0], whole.y0 + whole.mask.shape[0])
         shared = ring[top - y0 : bottom - y0, left - x0 : right - x0]
-        rows, cols = np.nonzero(
-            shared & whole.mask[top - whole.y0 : bottom - whole.y0, left - whole.x0 : right - whole.x0]
-        )
-        rows, cols = (rows[::4] + top) // 2, (cols[::4] + left) // 2
-        inside = (rows < self.field.shape[0]) & (cols < self.field.shape[1])
-        count = np.count_nonzero(inside)
+        shared = shared & whole.mask[top - whole.y0 : bottom - whole.y0, left - whole.x0 : right - whole.x0]
+        rows, cols = np.divmod(np.flatnonzero(shared)[::4], max(1, shared.shape[1]))
+        rows, cols = (rows + top) // 2, (cols + left) // 2
+        height, width = self._planes[0].shape
+        inside = np.flatnonzero((rows < height) & (cols < width))
+        count = len(inside)
         if count < _MIN_PIXELS:
             return None
         # Twice the median, as the field has half the size: numpy's own takes longer than all the rest of this.
         low, high = (count - 1) // 2, count // 2
-        vectors = np.partition(self.field[rows[inside], cols[inside]], (low, high), axis=0)
-        x, y = vectors[low] + vectors[high]
-        return float(x), float(y)
+        at = (rows * width + cols).take(inside)
+        x, y = (np.partition(plane.ravel().take(at), (low, high)) for plane in self._planes)
+        return float(x[low] + x[high]), float(y[low] + y[high])

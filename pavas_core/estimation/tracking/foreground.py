@@ -219,18 +219,16 @@ def _match_light(
     """``reference`` with each channel scaled to the light of ``image`` (flicker, exposure); or the other way round."""
     import cv2
 
-    a = image[4::8, 4::8].reshape(-1, 3).astype(np.float32)
-    b = reference[4::8, 4::8].reshape(-1, 3).astype(np.float32)
-    if inside is not None:
-        keep = inside[4::8, 4::8].ravel() > 0
-        a, b = a[keep], b[keep]
+    keep = None if inside is None else inside[4::8, 4::8] > 0
     gain = np.ones(4)
-    for channel in range(3):
-        bright = (b[:, channel] > 24) & (b[:, channel] < 245) & (a[:, channel] < 250)
+    for channel, (a, b) in enumerate(zip(_planes(image[4::8, 4::8]), _planes(reference[4::8, 4::8]), strict=True)):
+        bright = (b > 24) & (b < 245) & (a < 250)
+        if keep is not None:
+            bright &= keep
         if backwards:
-            bright &= a[:, channel] > 0  # black can be made no brighter, and may be what fills a hole
-        if bright.sum() > 50:
-            gain[channel] = _median(a[bright, channel] / b[bright, channel])
+            bright &= a > 0  # black can be made no brighter, and may be what fills a hole
+        if np.count_nonzero(bright) > 50:
+            gain[channel] = _median(a[bright] / b[bright])
     if np.abs(gain[:3] - 1.0).max() < 0.008:
         return image if backwards else reference
     if backwards:
@@ -293,9 +291,15 @@ def _round_parts(
         crop = image[region.y0 : region.y0 + h, region.x0 : region.x0 + w]
         red, green, blue = cv2.split(cv2.morphologyEx(crop, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)))
         gradient = cv2.max(cv2.max(red, green), blue)
+        # What moves, with room for the edges of its patches, is often much less than the region.
+        x, y, w, h = cv2.boundingRect(moving.view(np.uint8))
+        x0, y0 = max(0, x - 1), max(0, y - 1)
+        box = slice(y0, y + h + 1), slice(x0, x + w + 1)
+        moving, gradient, crop = moving[box], gradient[box], crop[box]
+        x0, y0 = region.x0 + x0, region.y0 + y0
         places: list[tuple[float, float, float]] = []
         for level in _PART_GRADIENTS:
-            calm = (moving & (gradient < level)).astype(np.uint8)
+            calm = (moving & (gradient < level)).view(np.uint8)
             count, labels, stats, _ = cv2.connectedComponentsWithStats(calm, connectivity=4)
             wide, tall, sizes = (stats[:, k] for k in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
             fit = (sizes >= 16) & (sizes < 0.55 * area) & (sizes >= 0.6 * wide * tall)
@@ -309,7 +313,7 @@ def _round_parts(
                 patch = (labels[top : y + ph + 1, left : x + pw + 1] == i).astype(np.uint8)
                 patch = cv2.dilate(patch, np.ones((3, 3), np.uint8)) > 0
                 part = measure(
-                    crop[top : y + ph + 1, left : x + pw + 1], difference, fast, region.x0 + left, region.y0 + top,
+                    crop[top : y + ph + 1, left : x + pw + 1], difference, fast, x0 + left, y0 + top,
                     patch, 0.0, inside, image.shape[:2], False, -1,
                 )  # fmt: skip
                 if part.roundness < _PART_ROUNDNESS or part.aspect > _PART_ASPECT:
@@ -344,9 +348,7 @@ def _regions(
     left, top, right, bottom = box_of(mask)
     if left == right:
         return []
-    # The same labels as by the default algorithm, in half the time.
-    mask = mask[top:bottom, left:right]
-    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
+    labels, stats = _connected(mask[top:bottom, left:right])
     by_area = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:most]
     out: list[Detection] = []
     for i in by_area[stats[by_area, cv2.CC_STAT_AREA] >= _MIN_AREA]:
@@ -457,9 +459,8 @@ def _describe(
         shade[:] = False
     shadow = float(np.count_nonzero(shade) / area)
     if 0.0 < shadow < 0.85 and area > 30 and not _is_disc(region):
-        core = cv2.morphologyEx((region & ~shade).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        count, _, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
-        if count > 1 and stats[1:, cv2.CC_STAT_AREA].max() >= 0.2 * area:
+        core = cv2.morphologyEx((region & ~shade).view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        if _connected(core)[1][1:, cv2.CC_STAT_AREA].max(initial=0) >= 0.2 * area:
             body = cv2.morphologyEx(core, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
             region = region & (body > 0)
             left, top, w, h = cv2.boundingRect(region.view(np.uint8))
@@ -469,6 +470,18 @@ def _describe(
             shadow = 0.0
     lit = _is_lit(image, still, difference, x, y, region)
     return measure(crop, difference, fast, x, y, region, shadow, inside, image.shape[:2], lit, parent)
+
+
+def _connected(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels [h, w] of the connected regions of a mask (uint8 [h, w]) and OpenCV's statistics of each, int [N, 5].
+
+    The same as by the default algorithm, in less than half the time; 16 bits hold a label for every two by two pixels.
+    """
+    import cv2
+
+    height, width = mask.shape
+    kind = cv2.CV_16U if (height + 1) * (width + 1) < 4 * 2**16 else cv2.CV_32S
+    return cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, kind, cv2.CCL_GRANA)[1:3]
 
 
 def measure(
@@ -649,7 +662,7 @@ def _shadow(crop: np.ndarray, behind: np.ndarray) -> np.ndarray:
 
 def _planes(pixels: np.ndarray) -> np.ndarray:
     """float32 [3, ...] of uint8 [..., 3]: numpy is slow along so short a last axis."""
-    return np.moveaxis(pixels, -1, 0).astype(np.float32, order="C")
+    return pixels.transpose(-1, *range(pixels.ndim - 1)).astype(np.float32, order="C")
 
 
 def _median(values: np.ndarray) -> float:

@@ -76,38 +76,48 @@ class Trail:
     observations: list[Observation] = field(default_factory=list)
     template: _Template | None = None
     first_template: _Template | None = None
-    _sized: tuple[int, float] = (0, 0.0)
 
     @property
     def last(self) -> Observation:
         return self.observations[-1]
 
+    def add(self, later: Observation) -> None:
+        """Take its next sighting."""
+        self.observations.append(later)
+        self._forget()
+
+    def add_before(self, earlier: list[Observation]) -> None:
+        """Take sightings, in order of time, before its first."""
+        self.observations[:0] = earlier
+        self._forget()
+
+    def _forget(self) -> None:
+        """What follows from its sightings is worked out anew; most trails are asked in many frames without one."""
+        for name in ("size", "velocity", "compact"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
     def size(self) -> float:
         """Typical area of the recent past, square pixels."""
-        count = len(self.observations)
-        if self._sized[0] != count:
-            self._sized = count, median(o.area for o in self.observations[-7:])
-        return self._sized[1]
+        return median(o.area for o in self.observations[-7:])
 
+    @cached_property
     def velocity(self) -> np.ndarray:
         """Pixels per frame from the last three sightings, or the flow of a single one."""
         if len(self.observations) == 1:
             return np.array(self.last.flow if self.last.flow is not None else (0.0, 0.0))
         return _pace([o for o in self.observations[-3:] if self.last.frame - o.frame <= 6])
 
+    @cached_property
     def compact(self) -> bool:
         """A small round body that has moved and whose outline hardly changes: worth a template."""
         seen = self.observations[-9:]
-        if len(seen) < 4 or self.size() < _TEMPLATE_AREA:
+        if len(seen) < 4 or self.size < _TEMPLATE_AREA:
             return False
         if median(o.roundness for o in seen) < _ROUND or median(o.aspect for o in seen) > 1.8:
             return False
-        here, there = self.observations[0].world, max((o.world for o in seen), key=self._away)
-        return (here[0] - there[0]) ** 2 + (here[1] - there[1]) ** 2 > 0.5 * self.size()
-
-    def _away(self, world: tuple[float, float]) -> float:
-        first = self.observations[0].world
-        return (world[0] - first[0]) ** 2 + (world[1] - first[1]) ** 2
+        x, y = self.observations[0].world
+        return max((o.world[0] - x) ** 2 + (o.world[1] - y) ** 2 for o in seen) > 0.5 * self.size
 
 
 def _pace(recent: list[Observation]) -> np.ndarray:
@@ -175,17 +185,18 @@ class Linker:
         ``change`` (uint8 [H, W]) is non-zero where the frame differs from the one before by more than noise.
         """
         taken = self._match(frame, detections, to_world)
+        from_world, from_frame = camera.invert(to_world), camera.invert(to_frame)
         covered = _covered(detections, image.shape[:2])
         used: dict[int, int] = {}
         for trail_index, detection_index in taken.items():
             used[detection_index] = self.active[trail_index].number
         for trail_index, trail in enumerate(self.active):
-            steady = trail.template is not None and trail.compact()
+            steady = trail.template is not None and trail.compact
             if trail_index in taken:
                 detection = detections[taken[trail_index]]
                 ratio = detection.area / trail.template.area if steady and trail.template else 1.0
                 if steady and not 0.55 < ratio < _TEMPLATE_SPAN and not detection.border:
-                    found = self._follow(trail, frame, image, covered, to_world)
+                    found = self._follow(trail, frame, image, covered, from_world)
                     if found is not None:
                         self._record(trail, frame, found, flow, to_world, to_frame, -1, True)
                         continue
@@ -194,12 +205,12 @@ class Linker:
                 _learn(trail, image, detection)
                 continue
             if steady:
-                found = self._follow(trail, frame, image, covered, to_world)
+                found = self._follow(trail, frame, image, covered, from_world)
                 if found is not None:
                     self._record(trail, frame, found, flow, to_world, to_frame, -1, True)
                     continue
             if change is not None:
-                self._rest(trail, frame, change, to_world, to_frame)
+                self._rest(trail, frame, change, from_world, to_frame, from_frame)
         for index, detection in enumerate(detections):
             if index in used or self._covered(detection, frame, to_world):
                 continue
@@ -236,8 +247,8 @@ class Linker:
         colours = np.array([d.colour for d in detections])
         spans = np.array([max(d.mask.shape) for d in detections], float)
         last = np.array([t.last.world for t in self.active])
-        speed = np.array([t.velocity() for t in self.active])
-        size = np.array([t.size() for t in self.active])[:, None]
+        speed = np.array([t.velocity for t in self.active])
+        size = np.array([t.size for t in self.active])[:, None]
         gap = np.array([frame - t.last.frame for t in self.active], float)[:, None]
         count = np.array([len(t.observations) for t in self.active])[:, None]
         colour = np.array([t.last.colour for t in self.active])
@@ -285,9 +296,17 @@ class Linker:
     ) -> None:
         host = detections[detection.parent] if detections and detection.parent >= 0 else None
         seen = _observation(frame, detection, flow, to_world, to_frame, parent, trail.number, by_template, host)
-        trail.observations.append(seen)
+        trail.add(seen)
 
-    def _rest(self, trail: Trail, frame: int, change: np.ndarray, to_world: np.ndarray, to_frame: np.ndarray) -> None:
+    def _rest(
+        self,
+        trail: Trail,
+        frame: int,
+        change: np.ndarray,
+        from_world: np.ndarray,
+        to_frame: np.ndarray,
+        from_frame: np.ndarray,
+    ) -> None:
         """Keep a body that has stopped: it is still there while nothing changes where it was."""
         last = trail.last
         if last.frame != frame - 1 or last.border:
@@ -297,20 +316,17 @@ class Linker:
             resting += 1
         if len(trail.observations) - resting < 4 or resting >= self._hold:
             return
-        centroid = camera.apply(to_frame, camera.apply(camera.invert(to_world), np.array(last.world)))
-        shift = centroid - last.centroid
-        origin = (round(last.origin[0] + shift[0]), round(last.origin[1] + shift[1]))
-        x, y = np.round(camera.apply(camera.invert(to_frame), np.array(origin, float))).astype(int)
+        cx, cy = camera.apply(to_frame, camera.apply(from_world, np.array(last.world))).tolist()
+        dx, dy = cx - last.centroid[0], cy - last.centroid[1]
+        origin = (round(last.origin[0] + dx), round(last.origin[1] + dy))
+        x, y = (round(v) for v in camera.apply(from_frame, np.array(origin, float)).tolist())
         mask = last.mask
         h, w = mask.shape
         if x < 0 or y < 0 or x + w > change.shape[1] or y + h > change.shape[0]:
             return
         if np.count_nonzero(change[y : y + h, x : x + w][mask]) / np.count_nonzero(mask) < 0.08:
-            box = (last.box[0] + shift[0], last.box[1] + shift[1], last.box[2] + shift[0], last.box[3] + shift[1])
-            place = (float(centroid[0]), float(centroid[1]))
-            trail.observations.append(
-                replace(last, frame=frame, centroid=place, box=box, origin=origin, flow=(0.0, 0.0), held=True)
-            )
+            box = (last.box[0] + dx, last.box[1] + dy, last.box[2] + dx, last.box[3] + dy)
+            trail.add(replace(last, frame=frame, centroid=(cx, cy), box=box, origin=origin, flow=(0.0, 0.0), held=True))
 
     def extend_back(
         self,
@@ -321,8 +337,9 @@ class Linker:
         to_frame: list[np.ndarray],
     ) -> None:
         """Follow compact bodies back from where they were first seen alone, through frames ``start`` onwards."""
+        from_world = camera.invert(to_world)
         covered: dict[int, np.ndarray] = {}
-        trails = [t for t in (*self.active, *self.finished) if t.first_template is not None and t.compact()]
+        trails = [t for t in (*self.active, *self.finished) if t.first_template is not None and t.compact]
         seen_in: dict[int, list[Observation]] = {}
         for trail in trails:
             for o in trail.observations:
@@ -341,7 +358,7 @@ class Linker:
                     covered[frame] = _covered(detections[frame - start], images[0].shape[:2])
                 found = _search(
                     template, np.array(seen[-1].world), _pace(seen[-3:]), gap, images[frame - start],
-                    covered[frame], to_world, seen[-1],
+                    covered[frame], from_world, seen[-1],
                 ) if gap <= 3 else None  # fmt: skip
                 if found is None:
                     misses += 1
@@ -356,19 +373,19 @@ class Linker:
                     break
                 seen.append(observation)
                 added.append(observation)
-            trail.observations[:0] = added[::-1]
+            trail.add_before(added[::-1])
             for o in added:
                 seen_in.setdefault(o.frame, []).append(o)
 
     def _follow(
-        self, trail: Trail, frame: int, image: np.ndarray, covered: np.ndarray, to_world: np.ndarray
+        self, trail: Trail, frame: int, image: np.ndarray, covered: np.ndarray, from_world: np.ndarray
     ) -> Detection | None:
         """Where the template of a trail fits in the next frame."""
         gap = frame - trail.last.frame
         if trail.template is None or gap > 4:
             return None
         place = np.array(trail.last.world)
-        return _search(trail.template, place, trail.velocity(), gap, image, covered, to_world, trail.last)
+        return _search(trail.template, place, trail.velocity, gap, image, covered, from_world, trail.last)
 
 
 def _observation(
@@ -383,14 +400,14 @@ def _observation(
     host: Detection | None = None,
 ) -> Observation:
     """A region of the canvas as an observation in world and frame pixels."""
-    world = camera.apply(to_world, np.array(detection.centroid))
-    centroid = camera.apply(to_frame, np.array(detection.centroid))
+    place = np.array(detection.centroid)
+    world, centroid = camera.apply(to_world, place).tolist(), camera.apply(to_frame, place).tolist()
     x0, y0, mask = _mask_in_frame(detection, to_frame)
     motion = None if flow is None else flow.inside(detection.x0, detection.y0, detection.mask)
     around = None if flow is None or host is None else flow.around(detection, host)
     height, width = mask.shape
     return Observation(
-        frame, (float(world[0]), float(world[1])), (float(centroid[0]), float(centroid[1])),
+        frame, (world[0], world[1]), (centroid[0], centroid[1]),
         (float(x0), float(y0), float(x0 + width), float(y0 + height)), detection.area, detection.colour,
         detection.border, (x0, y0), (height, width), np.packbits(mask), _turned(motion, to_world),
         detection.shadow, detection.roundness, detection.aspect, detection.fast, detection.contrast, parent, trail,
@@ -401,8 +418,8 @@ def _observation(
 def _turned(motion: tuple[float, float] | None, to_world: np.ndarray) -> tuple[float, float] | None:
     if motion is None:
         return None
-    x, y = to_world[:, :2] @ np.array(motion)
-    return float(x), float(y)
+    x, y = (to_world[:, :2] @ np.array(motion)).tolist()
+    return x, y
 
 
 def _same_place(other: Observation, observation: Observation) -> bool:
@@ -415,7 +432,7 @@ def _learn(trail: Trail, image: np.ndarray, detection: Detection) -> None:
     """Keep the appearance of a compact body seen alone."""
     if detection.border or detection.roundness < _ROUND or detection.aspect > 2.0 or detection.area < 9:
         return
-    if trail.template is not None and not 0.75 < detection.area / trail.size() < 1.3:
+    if trail.template is not None and not 0.75 < detection.area / trail.size < 1.3:
         return
     h, w = detection.mask.shape
     y0, x0 = detection.y0, detection.x0
@@ -433,13 +450,12 @@ def _search(
     gap: int,
     image: np.ndarray,
     covered: np.ndarray,
-    to_world: np.ndarray,
+    from_world: np.ndarray,
     previous: Observation,
 ) -> Detection | None:
     """Find the template ``gap`` frames after ``place`` (world), inside what is ``covered`` by regions."""
     import cv2
 
-    from_world = camera.invert(to_world)
     last = camera.apply(from_world, place)
     due = camera.apply(from_world, place + gap * speed)
     margin = 3.0 + 0.35 * np.sqrt(template.area) + 0.3 * float(np.hypot(*speed)) * gap
@@ -466,9 +482,9 @@ def _search(
     dx, dy = _vertex(score, row, col)
     centre = (x0 + col + dx + template.offset[0], y0 + row + dy + template.offset[1])
     top, left = y0 + row, x0 + col
-    crop = image[top : top + h, left : left + w]
+    crop = cv2.copyTo(image[top : top + h, left : left + w], template.mask.view(np.uint8))
     return Detection(
-        left, top, template.mask, centre, template.area, crop[template.mask].mean(axis=0), previous.contrast,
+        left, top, template.mask, centre, template.area, np.array(cv2.sumElems(crop)[:3]) / pixels, previous.contrast,
         1.0, 0.0, False, previous.roundness, previous.aspect,
     )  # fmt: skip
 
@@ -497,12 +513,13 @@ def _covered(detections: list[Detection], shape: tuple[int, ...]) -> np.ndarray:
 def _mask_in_frame(detection: Detection, to_frame: np.ndarray) -> tuple[int, int, np.ndarray]:
     """The mask moved from canvas to frame pixels: corner column and row, and the crop."""
     h, w = detection.mask.shape
-    linear, shift = to_frame[:, :2], to_frame[:, 2]
-    if np.abs(linear - camera.IDENTITY[:, :2]).max() < 2e-3:
-        place = camera.apply(to_frame, np.array([detection.x0, detection.y0], float))
-        return round(place[0]), round(place[1]), detection.mask
+    (a, b, _), (c, d, _) = to_frame.tolist()
+    if max(abs(a - 1.0), abs(b), abs(c), abs(d - 1.0)) < 2e-3:
+        x, y = camera.apply(to_frame, np.array([detection.x0, detection.y0], float)).tolist()
+        return round(x), round(y), detection.mask
     import cv2
 
+    linear, shift = to_frame[:, :2], to_frame[:, 2]
     corner = np.array([detection.x0, detection.y0], float)
     corners = corner + np.array([[0, 0], [w, 0], [0, h], [w, h]])
     mapped = camera.apply(to_frame, corners)
