@@ -50,6 +50,19 @@ def test_a_pan_across_several_pictures_adds_up() -> None:
     assert abs(apply(pose, CORNERS.mean(0))[0] - WIDTH / 2 - 280.0) < 6.0
 
 
+@pytest.mark.parametrize("radius", [8, 14, 20])
+@pytest.mark.parametrize("ground", [True, False])
+def test_a_body_before_a_plain_wall_is_no_motion_of_the_camera(radius: int, ground: bool) -> None:
+    """Nothing but the body has an outline to hold on to, but for the edge of the ground along which it goes."""
+    rng, follower = np.random.default_rng(9), CameraTracker()
+    for i in range(40):
+        picture = np.full((HEIGHT, WIDTH), 150.0)
+        picture[200:] = 90.0 if ground else 150.0
+        cv2.circle(picture, (40 + 6 * i, 200 - radius), radius, 40.0, -1, cv2.LINE_AA)
+        pose = follower.step(np.clip(picture + rng.normal(0, 1.5, picture.shape), 0, 255).astype(np.uint8))
+        assert np.abs(apply(pose, CORNERS) - CORNERS).max() < 2.5
+
+
 def test_change_of_light_is_no_motion() -> None:
     rng, wall, follower = np.random.default_rng(7), faint_wall(8, 15.0), CameraTracker()
     for i in range(12):

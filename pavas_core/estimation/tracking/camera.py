@@ -21,7 +21,7 @@ _DONE_PX = 0.02
 _REST_MISFIT = 0.005
 """A motion that explains the picture better by less than this is none."""
 _REST_SHARE = 0.4
-_SETS_OUT = 0.27
+_SETS_OUT = 0.25
 """Share of the picture over which a camera's motion shows; what moves less of it is a body before a plain wall."""
 _GOES_ON = 0.15
 """The same of a camera that moves already."""
@@ -252,7 +252,10 @@ def _fit(level: _Level, image: np.ndarray, start: np.ndarray) -> np.ndarray:
 def _misses(level: _Level, image: np.ndarray, fitted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Differences of brightness where a map puts the key frame's points, in tolerances, and which are in view."""
     seen, inside = _sample(level, image, fitted)
-    gain = float(np.clip((seen @ level.values) / max(1e-6, float(level.values @ level.values)), 0.7, 1.4))
+    # The median, for a body that has left its place would drag a mean along.
+    strong = inside & (np.abs(level.values) > 2.0 * _NOISE)
+    ratio = np.median(seen[strong] / level.values[strong]) if strong.any() else 1.0
+    gain = float(np.clip(ratio, 0.7, 1.4))
     return np.abs(seen - gain * level.values) / level.tolerance, inside
 
 

@@ -621,7 +621,8 @@ def _is_lit(image: np.ndarray, still: np.ndarray, difference: np.ndarray, x: int
     changed = region & (values >= 0.5 * np.percentile(values[region], 75))
     inner = cv2.erode(changed.view(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     inside = changed if cv2.countNonZero(inner) < _TEXTURE_PIXELS else inner > 0
-    return np.count_nonzero(inside) >= _TEXTURE_PIXELS and _is_alike(*_texture(image, still, x, y, inside, inside))
+    enough = np.count_nonzero(inside) >= _TEXTURE_PIXELS
+    return bool(enough) and _is_alike(*_texture(image, still, x, y, inside, inside))
 
 
 def _is_alike(now: np.ndarray, behind: np.ndarray) -> bool:
