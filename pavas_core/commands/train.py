@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--tracked", type=int, default=3000, metavar="N", help="impacts: scenes that are rendered and tracked"
     )
     train.add_argument(
-        "--marks", type=Path, metavar="FILE", help="moments: clips and their blows in seconds, JSON (docs/accuracy.md)"
+        "--marks", type=Path, metavar="FILE", help="moments: clips and their blows (docs/weight-free-estimators.md)"
     )
     train.add_argument("--steps", type=int, metavar="N", help="6000 for nano and impacts")
     train.add_argument("--batch", type=int, metavar="N", help="24 for nano, 32 for impacts")

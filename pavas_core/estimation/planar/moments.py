@@ -2,7 +2,8 @@
 
 What flies freely shows a contact by its path. A tool, a hand or an animal turns and stops all the time, mostly without
 one, and no single measure tells which; so everything known of such a moment is put together here, and ``likelihood``
-weighs it: a logistic regression (``moments.json``) fitted on real and simulated clips, as docs/accuracy.md says.
+weighs it: a logistic regression (``moments.json``) fitted on real and simulated clips, as
+docs/weight-free-estimators.md says.
 """
 
 from __future__ import annotations
