@@ -615,12 +615,16 @@ def _is_lit(image: np.ndarray, still: np.ndarray, difference: np.ndarray, x: int
     now, behind = _texture(image, still, x, y, region)
     if not _is_alike(now, behind):
         return False
-    # Around a thing its outline holds a rim of bare background, and its own edges are no texture.
+    # Around a thing its outline holds a rim of bare background, then one of both; its own edges are no texture.
     h, w = region.shape
     values = difference[y : y + h, x : x + w]
     changed = region & (values >= 0.5 * np.percentile(values[region], 75))
-    inner = cv2.erode(changed.view(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    inside = changed if cv2.countNonZero(inner) < _TEXTURE_PIXELS else inner > 0
+    inside = changed
+    for _ in range(2):
+        inner = cv2.erode(
+            inside.view(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
+        )
+        inside = inside if cv2.countNonZero(inner) < _TEXTURE_PIXELS else inner > 0
     enough = np.count_nonzero(inside) >= _TEXTURE_PIXELS
     return bool(enough) and _is_alike(*_texture(image, still, x, y, inside, inside))
 
