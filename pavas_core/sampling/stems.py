@@ -105,9 +105,8 @@ def alone_in(scene: Scene, body: Body) -> Scene:
 def placed(sound: Audio, times_s: np.ndarray, places: np.ndarray) -> Audio:
     """A mono sound in stereo, following its object across the picture with constant power."""
     samples = sound.waveform.mean(axis=0)
-    gains = np.stack([pan(float(place), 2) for place in places], axis=1)
     moments = np.arange(samples.size) / sound.sample_rate
-    both = np.stack([np.interp(moments, times_s, gain) for gain in gains])
+    both = np.stack([np.interp(moments, times_s, gain) for gain in pan(places, 2)])
     return Audio((both * samples).astype(np.float32), sound.sample_rate)
 
 

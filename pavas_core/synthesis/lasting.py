@@ -65,18 +65,18 @@ def lasting_sound(
     at = _pushes(speed / sample_rate, _ROUGHNESS[contact.manner].spacing_m, rng)
     if not at.size:
         return first, np.zeros(0)
-    heights = rng.rayleigh(math.sqrt(0.5), at.size)
+    heights, whole = rng.rayleigh(math.sqrt(0.5), at.size), at.astype(int)
     if contact.manner == "rolls":
-        turned = np.cumsum(speed)[at.astype(int)] / sample_rate / body_shape(body).radius_m
+        turned = np.cumsum(speed)[whole] / sample_rate / body_shape(body).radius_m
         heights *= 1.0 + _WOBBLE * np.cos(turned + rng.uniform(0.0, 2 * math.pi))
-    octave = np.log2(speed[at.astype(int)])
+    octave = np.log2(speed[whole])
     sound = np.zeros(samples - first)
     for step in range(math.floor(octave.min()), math.ceil(octave.max()) + 1):
         share = np.clip(1.0 - np.abs(octave - step), 0.0, None)
         push = _push(contact, bodies, ground, seed, 2.0**step, sample_rate, sound.size, floor_pa)
         train = np.zeros(len(speed) + 1)
-        np.add.at(train, at.astype(int), heights * share * (1.0 - at % 1.0))
-        np.add.at(train, at.astype(int) + 1, heights * share * (at % 1.0))
+        np.add.at(train, whole, heights * share * (1.0 - at % 1.0))
+        np.add.at(train, whole + 1, heights * share * (at % 1.0))
         heard = oaconvolve(train, push)[: sound.size]
         sound[: heard.size] += heard
     return first, sound

@@ -133,19 +133,21 @@ class CameraTracker:
         if len(fine.points) < _MIN_POINTS:
             return self._last.copy(), 1.0
         best, support = IDENTITY, 0.0
+        still = moved = _misses(fine, image, IDENTITY)
         for fitted in self._starts(images):
             fitted = _fit(fine, image, fitted)
-            held = _support(fine, _follows(fine, image, fitted))
+            misses = _misses(fine, image, fitted)
+            held = _support(fine, _follows(misses))
             if held > support:
-                best, support = fitted, held
+                best, support, moved = fitted, held, misses
             if support > min(0.7, 0.9 * self._latest):
                 break
         if support < _LOST or not 0.7 < np.hypot(best[0, 0], best[1, 0]) < 1.4:
             return None, support
-        better = _misfit(fine, image, IDENTITY) - _misfit(fine, image, best)
-        rests = better < _REST_MISFIT or _rests(fine, image, best)
-        if not rests and _reach(fine, best) > _LITTLE_PX:
-            self._travels = _spread(fine, image, best) > (_GOES_ON if self._travels else _SETS_OUT)
+        step = apply(best, fine.points) - fine.points
+        rests = _misfit(still) - _misfit(moved) < _REST_MISFIT or _rests(fine, step, moved, still)
+        if not rests and np.hypot(*step.T).max() > _LITTLE_PX:
+            self._travels = _spread(fine, moved, still) > (_GOES_ON if self._travels else _SETS_OUT)
             rests = not self._travels
         return IDENTITY.copy() if rests else best, support
 
@@ -249,7 +251,11 @@ def _fit(level: _Level, image: np.ndarray, start: np.ndarray) -> np.ndarray:
     return fitted
 
 
-def _misses(level: _Level, image: np.ndarray, fitted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+_Misses = tuple[np.ndarray, np.ndarray]
+"""What :func:`_misses` says of a map."""
+
+
+def _misses(level: _Level, image: np.ndarray, fitted: np.ndarray) -> _Misses:
     """Differences of brightness where a map puts the key frame's points, in tolerances, and which are in view."""
     seen, inside = _sample(level, image, fitted)
     # The median, for a body that has left its place would drag a mean along.
@@ -259,9 +265,9 @@ def _misses(level: _Level, image: np.ndarray, fitted: np.ndarray) -> tuple[np.nd
     return np.abs(seen - gain * level.values) / level.tolerance, inside
 
 
-def _follows(level: _Level, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Which of the key frame's points have their brightness where the map puts them."""
-    unit, inside = _misses(level, image, fitted)
+def _follows(misses: _Misses) -> np.ndarray:
+    """Which of the key frame's points have their brightness where a map puts them."""
+    unit, inside = misses
     return inside & (unit < _OUTLIER)
 
 
@@ -276,39 +282,32 @@ def _support(level: _Level, follows: np.ndarray, among: np.ndarray | None = None
     return float((good / np.maximum(total, 1)).sum() / max(1, (total > 0).sum()))
 
 
-def _misfit(level: _Level, image: np.ndarray, fitted: np.ndarray) -> float:
+def _misfit(misses: _Misses) -> float:
     """How badly a map explains the points in view, 0 to 1: mean square, each bounded like an outlier's."""
-    unit, inside = _misses(level, image, fitted)
+    unit, inside = misses
     return float((np.minimum(1.0, unit[inside] / _OUTLIER) ** 2).mean())
 
 
-def _rests(level: _Level, image: np.ndarray, fitted: np.ndarray) -> bool:
-    """Whether the camera rests although something large moved as a map says.
+def _rests(level: _Level, step: np.ndarray, moved: _Misses, still: _Misses) -> bool:
+    """Whether the camera rests although something large moved by a map's ``step`` [N, 2].
 
     No moving camera leaves points all over the picture in place. Only those count that would look different.
     """
-    step = apply(fitted, level.points) - level.points
     telling = np.abs((level.slope * step).sum(axis=1)) > 2 * _OUTLIER * level.tolerance
-    telling &= _sample(level, image, fitted)[1]
+    telling &= moved[1]
     if telling.sum() < _MIN_POINTS:
         return False
-    still, moved = _follows(level, image, IDENTITY), _follows(level, image, fitted)
-    return _support(level, still & ~moved, telling) > _REST_SHARE * _support(level, moved & ~still, telling)
+    stays, goes = _follows(still), _follows(moved)
+    return _support(level, stays & ~goes, telling) > _REST_SHARE * _support(level, goes & ~stays, telling)
 
 
-def _reach(level: _Level, fitted: np.ndarray) -> float:
-    """How far a map moves any point, pixels."""
-    return float(np.hypot(*(apply(fitted, level.points) - level.points).T).max())
-
-
-def _spread(level: _Level, image: np.ndarray, fitted: np.ndarray) -> float:
+def _spread(level: _Level, moved: _Misses, still: _Misses) -> float:
     """Share of the picture that lies between the grid's cells that a map explains better than rest, beyond doubt."""
     import cv2
 
-    (moved, inside), (still, _) = _misses(level, image, fitted), _misses(level, image, IDENTITY)
     # What a body comes to cover fits a map that looks elsewhere, unless there is texture to tell.
-    inside &= np.hypot(*level.slope.T) > 0.6 * _NOISE
-    better = (np.minimum(still, _OUTLIER) ** 2 - np.minimum(moved, _OUTLIER) ** 2)[inside]
+    inside = moved[1] & (np.hypot(*level.slope.T) > 0.6 * _NOISE)
+    better = (np.minimum(still[0], _OUTLIER) ** 2 - np.minimum(moved[0], _OUTLIER) ** 2)[inside]
     rows, cols = _GRID
     count, total, squares = (
         np.bincount(level.cell[inside], values, minlength=rows * cols) for values in (None, better, better**2)
