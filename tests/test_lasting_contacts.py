@@ -71,6 +71,14 @@ def test_a_thrown_ball_rolls_once_it_no_longer_hops():
     assert contact.speed_mps == pytest.approx(np.full(len(contact.speed_mps), 0.8), abs=0.01)
 
 
+def test_what_another_bounces_off_keeps_rolling():
+    """A ball hops off a rolling one: only the one that was pushed upwards leaves the ground."""
+    rolling = moving(along(1.0), free=True, name="marble")
+    hop = replace(make_impact(make_body("ball"), 0.4, 3.9, partner=rolling.object.id), post_normal_mps=2.0)
+    (contact,) = find_lasting_contacts(make_scene([rolling, make_body("ball")], [hop], 1.0))
+    assert (contact.times_s[0], contact.times_s[-1]) == pytest.approx((0.01, 0.99))
+
+
 def test_slow_motion_slows_the_fall_too():
     time = (np.arange(50) + 0.5) / FRAMES_HZ
     falling = moving(np.column_stack([np.full(50, 0.5), 0.25 * GRAVITY_MPS2 * time]), free=True)

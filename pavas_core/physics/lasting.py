@@ -89,7 +89,8 @@ def _flies(scene: Scene, body: Body, manner: Manner) -> np.ndarray:
         return flies
     gravity = GRAVITY_MPS2 * scene.time_scale
     for impact in scene.impacts:
-        if body.object.id in (impact.object_id, impact.partner):
+        if body.object.id == impact.object_id:
+            # What it met was pushed the other way, onto what carries it.
             flies |= (times >= impact.time_s) & (times < impact.time_s + _hop_s(impact, gravity))
     edges = [-np.inf, *impact_times_s(scene, body.object.id), np.inf]
     downward = velocity.vector_mps[:, 1]
