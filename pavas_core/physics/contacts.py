@@ -131,7 +131,10 @@ def _change(event: Event) -> np.ndarray:
 def _without_jerks(
     events: list[Event], by_id: dict[str, Track], tracks: TrackSet, velocities: dict[str, Velocity], frame_s: float
 ) -> list[Event]:
-    """Drop breaks that all bodies share, some of them apart from each other: the picture jerked, not they."""
+    """Drop breaks that all bodies share, some of them apart from each other: the picture jerked, not they.
+
+    Things let go together land together: what flies before and after is no jerk.
+    """
 
     def like(event: Event, other: Event) -> bool:
         own = _change(event) / (velocities[event.object_id].metres_per_px or 1.0)
@@ -147,7 +150,8 @@ def _without_jerks(
         known = by_id.keys() & velocities.keys()
         boxes = {name: box_at(by_id[name], tracks.times_s, event.at.time_s) for name in known}
         seen = {name: one for name, one in boxes.items() if one is not None}
-        return seen.keys() <= alike and any(not touching(box, one) for one in seen.values())
+        fly = all(velocities[name].free for name in alike)
+        return not fly and seen.keys() <= alike and any(not touching(box, one) for one in seen.values())
 
     return [event for event in events if not shakes(event)]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from pavas_core.errors import MediaError
 from pavas_core.estimation.ahead import ahead, watched
-from pavas_core.estimation.tracking import camera, judging, outlines, selection
+from pavas_core.estimation.tracking import camera, judging, outlines, resting, selection
 from pavas_core.estimation.tracking.bodies import Body
 from pavas_core.estimation.tracking.flow import FlowField
 from pavas_core.estimation.tracking.linking import Linker, Observation, Trail
@@ -70,7 +70,8 @@ def _objects(analysis: Analysis, clip: Clip, max_objects: int) -> ObjectSet:
         chosen, others = selection.considered(trails, frame_rate)
         chosen = sorted(chosen, key=lambda b: -b.weight())[:max_objects]
         of_shot = judging.judged(chosen, others, analysis.width, frame_rate, end - start)
-        bodies += outlines.complete(of_shot, analysis.parts)
+        whole = outlines.complete(of_shot, analysis.parts)
+        bodies += resting.with_rests(whole, trails, analysis.poses, range(start, end), frame_rate)
     bodies = sorted(sorted(bodies, key=lambda b: -b.weight())[:max_objects], key=lambda b: b.first.frame)
     names = ["ball" if b.round else "object" for b in bodies]
     counts: dict[str, int] = {}
