@@ -20,6 +20,7 @@ from pavas_core.estimation.planar.moments import Moments, find_moments, likeliho
 from pavas_core.estimation.planar.scorer import Peak, find_peaks
 from pavas_core.estimation.planar.sides import BLURRED, told_anew
 from pavas_core.estimation.planar.signals import Mark
+from pavas_core.estimation.planar.sudden import is_sudden
 from pavas_core.estimation.planar.tips import middle_share
 from pavas_core.physics.contacts import LEAST_CONFIDENCE, meet
 from pavas_core.physics.types import Break, Track, TrackSet, Velocity
@@ -49,6 +50,8 @@ _WORTH_A_BREAK = 0.3
 """What only the scorer hears and is less sure of than this is no break: nothing confirms it."""
 _LEAST_TURN = 0.2
 """Of its speed: what flies and is hit must change its velocity by this, unless the contact is certain."""
+_SWING = 0.3
+"""The same of what is held or hangs, where its velocity changes as much around the contact."""
 _NEAR_S = 0.07
 _NEAR_FRAMES = 0.8
 _CROWDED_S = 0.2
@@ -104,11 +107,12 @@ def judged(
         breaks = sorted(breaks, key=lambda b: b.time_s)
         if trusted and velocity.free:
             breaks = hopped(breaks, path, track, tracks, velocity.metres_per_px, time_scale)
-            breaks = [one for one in breaks if one.confidence >= _CERTAIN or _turns(one)]
+            breaks = [one for one in breaks if _turns(one, _LEAST_TURN)]
         else:
             share = middle_share(track, tracks) if breaks else 1.0
             told = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
-            breaks = [one.scaled(share) for one in told]
+            swung = [trusted and not _turns(b, _SWING) and not is_sudden(path, track, tracks, b.time_s) for b in told]
+            breaks = [one.scaled(share) for one, swings in zip(told, swung, strict=True) if not swings]
         out.append(replace(velocity, breaks=tuple(breaks)))
     return out
 
@@ -246,11 +250,13 @@ def _raised(probability: Any, odds: Any) -> Any:
     return odds * probability / (odds * probability + 1.0 - probability)
 
 
-def _turns(one: Break) -> bool:
-    """Whether the velocity changes at a break: what is not hit flies or rolls on, whatever its outline does."""
+def _turns(one: Break, least: float) -> bool:
+    """Whether the velocity changes at a break, by this share of it, or it is certain: what is not hit goes on."""
+    if one.confidence >= _CERTAIN:
+        return True
     before, after = np.array(one.pre_mps), np.array(one.post_mps)
     fastest = max(float(np.linalg.norm(before)), float(np.linalg.norm(after)))
-    return bool(np.linalg.norm(after - before) >= _LEAST_TURN * fastest)
+    return bool(np.linalg.norm(after - before) >= least * fastest)
 
 
 def _told_anew(

@@ -88,6 +88,7 @@ def _union(a: Body, b: Body) -> Body:
 def join(bodies: list[Body], frame_rate: float) -> list[Body]:
     """Join a trail that ends to the one that begins where it would have come out, cheapest first.
 
+    One that fits in between two is not passed over.
     A thing that passes behind a pole comes out on one side of it while it still goes in on the other.
     """
     if not bodies:
@@ -96,18 +97,19 @@ def join(bodies: list[Body], frame_rate: float) -> list[Body]:
     starts, ends = (np.array([b.frames[k] for b in bodies]) for k in (0, -1))
     sizes, colours = np.log([b.side for b in bodies]), np.array([b.colour for b in bodies])
     near = (starts[:, None] < starts) & (starts <= ends[:, None] + longest) & (np.abs(sizes[:, None] - sizes) <= _SIZE)
-    pairs = []
+    costs: dict[tuple[int, int], float] = {}
     for i, j in np.argwhere(near & (np.abs(colours[:, None] - colours).mean(axis=2) <= _COLOUR)):
         a, b = bodies[i], bodies[j]
         come, gone = (a, b) if b.first.frame > a.last.frame else _whole_parts(a, b)
         gap = gone.first.frame - come.last.frame
         cost = _join_cost(come, gone) if 0 < gap <= longest else _JOIN_COST
         if cost < _JOIN_COST:
-            pairs.append((cost, int(i), int(j)))
+            costs[int(i), int(j)] = cost
     after: dict[int, int] = {}
     before: dict[int, int] = {}
-    for _, i, j in sorted(pairs):
-        if i not in after and j not in before:
+    for i, j in sorted(costs, key=lambda pair: (costs[pair], pair)):
+        between = any((i, k) in costs and (k, j) in costs for k in range(len(bodies)))
+        if i not in after and j not in before and not between:
             after[i], before[j] = j, i
     out = []
     for i in range(len(bodies)):
