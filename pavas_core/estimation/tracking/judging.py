@@ -14,7 +14,7 @@ import numpy as np
 from pavas_core.estimation import regression
 from pavas_core.estimation.tracking.bodies import Body, box_areas, shared_areas, together
 from pavas_core.estimation.tracking.falling import falls_by_itself
-from pavas_core.estimation.tracking.moving import furthest_run, moves
+from pavas_core.estimation.tracking.moving import awake, furthest_run, moves
 from pavas_core.estimation.tracking.selection import is_shadow
 
 WEIGHTS = Path(__file__).with_name("objects.json")
@@ -58,7 +58,7 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
     likely, clearly = likely[: len(chosen)], likelihood(features[len(chosen) :])
     kept: list[Body] = []
     for i in np.argsort(-likely, kind="stable"):
-        if likely[i] >= _LEAST and not any(_double(chosen[i], other) for other in kept):
+        if likely[i] >= _LEAST and not any(_double(chosen[i], other, frame_rate) for other in kept):
             kept.append(chosen[i])
     likeliest = len(kept)
     for i in np.argsort(-clearly, kind="stable"):
@@ -67,19 +67,19 @@ def judged(chosen: list[Body], others: list[Body], width: int, frame_rate: float
             break
         if len(body.frames) < _LEAST_S * frame_rate or not moves(body, frame_rate):
             continue
-        if _has_own_place(body, kept):
+        if _has_own_place(body, kept, frame_rate):
             kept.append(body)
     # A dark round thing may look like a shadow; what is not round and does is one. It goes last: what lies on it is it.
     kept = kept[:likeliest] + [b for b in kept[likeliest:] if b.round or not is_shadow(b, kept)]
     dropped = [body for body in (*chosen, *others) if body not in kept]
     for body in sorted(dropped, key=lambda b: -len(b.frames)):
-        if body.round and falls_by_itself(body, frame_rate) and _has_own_place(body, kept):
+        if body.round and falls_by_itself(body, frame_rate) and _has_own_place(body, kept, frame_rate):
             kept.append(body)
     return kept
 
 
-def _has_own_place(body: Body, kept: list[Body]) -> bool:
-    return not any(_double(body, o) or _inside(body, o) or _inside(o, body) for o in kept)
+def _has_own_place(body: Body, kept: list[Body], frame_rate: float) -> bool:
+    return not any(_double(body, o, frame_rate) or _inside(body, o) or _inside(o, body) for o in kept)
 
 
 def likelihood(features: np.ndarray) -> np.ndarray:
@@ -95,10 +95,11 @@ def _goes_its_own_way(features: np.ndarray) -> np.ndarray:
 
 
 def describe(bodies: Sequence[Body], chosen: Sequence[Body], width: int, frame_rate: float, frames: int) -> np.ndarray:
-    """FEATURES of every body, [N, F]: of its own, then of how it lies to the ``chosen`` ones."""
+    """FEATURES of every body while it is awake, [N, F]: of its own, then of how it lies to the ``chosen`` ones."""
     most = max((body.presence() for body in chosen), default=1.0)
     rows = []
-    for body in bodies:
+    for whole in bodies:
+        body = awake(whole, frame_rate)
         seen = body.observations
         boxes = body.boxes
         span = np.sqrt(np.maximum(1.0, box_areas(boxes)))
@@ -123,7 +124,7 @@ def describe(bodies: Sequence[Body], chosen: Sequence[Body], width: int, frame_r
                 min(3.0, shake / (pace + 0.3)),
                 np.log1p(pace / usual * frame_rate),
                 np.log(body.presence() / width**2 + 1e-5),
-                *_among(body, chosen),
+                *_among(body, [other for other in chosen if other is not whole]),
                 np.log(body.presence() / max(most, 1e-9) + 1e-3),
             ]
         )
@@ -137,8 +138,6 @@ def _among(body: Body, others: Sequence[Body]) -> tuple[float, float, float, flo
     ride = 2.0
     size = float(np.median(box_areas(body.boxes)))
     for other in others:
-        if other is body:
-            continue
         mine, theirs, common = _overlaps(body, other)
         if not len(mine):
             continue
@@ -156,7 +155,9 @@ def _among(body: Body, others: Sequence[Body]) -> tuple[float, float, float, flo
     return inside, ratio * inside, ride * inside, alike
 
 
-def _double(body: Body, other: Body) -> bool:
+def _double(body: Body, other: Body, frame_rate: float) -> bool:
+    """Whether two are one thing seen twice; that they rest beside each other tells nothing."""
+    body, other = awake(body, frame_rate), awake(other, frame_rate)
     mine, theirs, common = _overlaps(body, other)
     union = box_areas(body.boxes[mine]) + box_areas(other.boxes[theirs]) - common
     return int((common >= _DOUBLE * union).sum()) > _DOUBLE_SHARE * min(len(body.frames), len(other.frames))

@@ -8,6 +8,9 @@ from pavas_core.estimation.tracking.bodies import Body
 
 _RUN_STEPS = 3
 _SHOT_AREA = 60.0
+_SETS_OUT_PX, _SETS_OUT = 2.0, 0.15
+"""Pixels, or of its side: how far from where it rests a body is that has set out."""
+_LOOK_S = 0.2
 
 
 def moves(body: Body, frame_rate: float) -> bool:
@@ -28,6 +31,18 @@ def moves(body: Body, frame_rate: float) -> bool:
     if cut:
         return body.extent >= max(3.0, 0.1 * body.side)
     return body.extent >= max(3.0, 0.3 * body.side) and furthest_run(body) >= 0.15 * body.side
+
+
+def awake(body: Body, frame_rate: float) -> Body:
+    """A body from shortly before it sets out until shortly after it comes to rest: how it is while it matters."""
+    room, some = max(_SETS_OUT_PX, _SETS_OUT * body.side), round(_LOOK_S * frame_rate)
+    start, end = np.median(body.points[:3], axis=0), np.median(body.points[-3:], axis=0)
+    away, coming = (np.flatnonzero(np.hypot(*(body.points - place).T) > room) for place in (start, end))
+    if not len(away) or not len(coming):
+        return body
+    out = int(away[0]), int(coming[-1])
+    first, last = max(0, min(out) - some), max(out) + 1 + some
+    return body if first == 0 and last >= len(body.frames) else Body(body.observations[first:last])
 
 
 def stirs(body: Body) -> bool:

@@ -11,7 +11,7 @@ from pavas_core.estimation.tracking.falling import falls_by_itself
 from pavas_core.estimation.tracking.gathering import gather
 from pavas_core.estimation.tracking.joining import cut, cut_where_swapped, join, merge_twins
 from pavas_core.estimation.tracking.linking import Trail
-from pavas_core.estimation.tracking.moving import furthest_run, moves, stirs
+from pavas_core.estimation.tracking.moving import awake, furthest_run, moves, stirs
 
 _PROMINENCE = 0.17
 _ROUND_PROMINENCE = 0.3
@@ -21,6 +21,8 @@ _LIT = 0.5
 """Share of sightings of mere light that makes a trail one of light."""
 _RIDES = 0.5
 """Share of a patch's way that it may move within the body that carries it along."""
+_OWN_FRAMES, _OWN_WAY = 4, 2.0
+"""How long, and over how many of its own sides, what comes from outside of a larger thing or leaves it is seen there."""
 _COMPACT = 1.7
 """Ratio of the sides of what is one compact thing, though its outline be torn."""
 _MOST_TRAILS = 120
@@ -128,6 +130,7 @@ def _is_limb(body: Body, group: Body, frame_rate: float) -> bool:
     """
     if group.area < 3.0 * body.area:
         return False
+    body = awake(body, frame_rate)
     at = np.clip(np.searchsorted(group.frames, body.frames), 0, len(group.frames) - 1)
     early = np.maximum(at - 1, 0)
     at = np.where(np.abs(group.frames[early] - body.frames) < np.abs(group.frames[at] - body.frames), early, at)
@@ -135,7 +138,7 @@ def _is_limb(body: Body, group: Body, frame_rate: float) -> bool:
     boxes = group.world_boxes[at]
     margin = 0.1 * (boxes[:, 2:] - boxes[:, :2])
     inside = close & ((body.points >= boxes[:, :2] - margin) & (body.points <= boxes[:, 2:] + margin)).all(axis=1)
-    if inside.mean() < 0.7:
+    if inside.mean() < 0.7 or _comes_or_leaves(body, inside):
         return False
     if len(body.frames) < 0.4 * frame_rate:
         return True
@@ -148,6 +151,13 @@ def _is_limb(body: Body, group: Body, frame_rate: float) -> bool:
     if shift < _RIDES * travel:
         return True
     return travel < max(1.2 * body.side, 0.12 * across) or body.area < 0.02 * group.area
+
+
+def _comes_or_leaves(body: Body, inside: np.ndarray) -> bool:
+    """Whether a body comes from outside of another, or leaves it for good: it is kicked or thrown, no part of it."""
+    within = np.flatnonzero(inside)
+    ways = body.points[: within[0]], body.points[within[-1] + 1 :]
+    return any(len(way) >= _OWN_FRAMES and np.hypot(*np.ptp(way, axis=0)) > _OWN_WAY * body.side for way in ways)
 
 
 def _without_shadows(bodies: list[Body]) -> list[Body]:
