@@ -8,11 +8,12 @@ import numpy as np
 from pavas_core.estimation.tracking.bodies import Body
 from pavas_core.estimation.tracking.flow import FlowField
 from pavas_core.estimation.tracking.foreground import Canvas, Detection, find_regions, long_background, short_background
-from pavas_core.estimation.tracking.joining import cut, cut_where_swapped
+from pavas_core.estimation.tracking.joining import cut, cut_where_swapped, join
 from pavas_core.estimation.tracking.linking import Observation, Trail
 from pavas_core.estimation.tracking.motion import detect_motion
 from pavas_core.estimation.tracking.selection import considered
 from pavas_core.video.clip import clip_from_frames
+from tests.planar_tracks import bounces, sampled
 from tests.test_estimation_track_motion import RATE, noisy, paint_ball, texture
 
 RED, GREEN = (200, 40, 40), (40, 150, 60)
@@ -98,6 +99,23 @@ def test_a_trail_that_leaves_its_ball_for_a_hand_is_cut_where_the_ball_goes_on_a
     assert len(cut_where_swapped([Body(mixed), Body(earlier)])) == 3
     # Nothing is cut for what is unlike it.
     assert len(cut_where_swapped([Body(mixed), Body([sighting(i, 300, way[i], 90) for i in range(30)])])) == 2
+
+
+def test_a_ball_that_lies_at_a_foot_until_it_is_kicked_is_no_part_of_the_leg() -> None:
+    leg = trail(0, [sighting(i, 200 + 30 * np.sin(i / 3), 200, 10000, GREEN, roundness=0.4) for i in range(60)])
+    ways = np.maximum(np.arange(60) - 47, 0) * 20.0
+    ball = [sighting(i, 220 + ways[i], 230, 400, trail=1) for i in range(60)]
+    assert any(body.round for body in chosen([leg, trail(1, ball)], RATE))
+    assert not any(body.round for body in chosen([leg, trail(1, ball[:51])], RATE))
+
+
+def test_of_three_trails_of_one_thing_the_middle_one_is_not_passed_over() -> None:
+    """A bounce parts two of them; by their ways alone the first and the last would go together better."""
+    path, _ = bounces(height_m=0.77, restitution=0.8, floor_m=1.5, duration_s=4.0, drift_mps=0.1)
+    places = sampled(path, np.arange(87) / 24, 300.0)
+    seen = [sighting(i, float(x), float(y), 574) for i, (x, y) in enumerate(places)]
+    (whole,) = join([Body(seen[:11]), Body(seen[11:26]), Body(seen[26:])], 24.0)
+    assert len(whole.frames) == 87
 
 
 def test_a_mark_that_moves_with_what_is_around_it_is_no_object() -> None:

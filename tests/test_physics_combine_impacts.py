@@ -130,6 +130,14 @@ def test_a_jerk_of_the_picture_hits_nothing() -> None:
     assert _scene(tracks, _velocity("ball-1", change), _velocity("ball-2", change)).impacts == ()
 
 
+def test_two_that_are_let_go_together_land_together() -> None:
+    tracks = _tracks((100, 180), (540, 180))
+    change = _break(1.0, (0.0, 3.0), (0.0, -2.0))
+    for free, impacts in ((True, 2), (False, 0)):
+        bodies = [_velocity(f"ball-{i}", change, free=free) for i in (1, 2)]
+        assert len(_scene(tracks, *bodies).impacts) == impacts
+
+
 @pytest.mark.parametrize("x", [140, 320])
 def test_two_that_land_at_once_beside_a_third_that_does_not_are_no_jerk(x: int) -> None:
     tracks = _tracks((100, 180), (540, 180), (x, 180))

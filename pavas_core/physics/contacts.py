@@ -24,6 +24,8 @@ DRIVING = 0.3
 """Share of a body's gain of speed that whatever kicked it must have moved with."""
 FLOWN = 0.3
 """Share of a held body's change of velocity that a flying one's must have, to be asked first of a contact of both."""
+_UPWARD = 0.7
+"""Of a change of velocity: what lands is pushed up, whatever else it does."""
 _PAIR_FRAMES = 2.0
 """Breaks of two bodies this near in time may be of one contact: an arm's or a leg's is seen a frame early or late."""
 REACH = 0.35
@@ -133,7 +135,7 @@ def _without_jerks(
 ) -> list[Event]:
     """Drop breaks that all bodies share, some of them apart from each other: the picture jerked, not they.
 
-    Things let go together land together: what flies before and after is no jerk.
+    But things that are let go together land together: what flies is pushed upwards then.
     """
 
     def like(event: Event, other: Event) -> bool:
@@ -150,8 +152,9 @@ def _without_jerks(
         known = by_id.keys() & velocities.keys()
         boxes = {name: box_at(by_id[name], tracks.times_s, event.at.time_s) for name in known}
         seen = {name: one for name, one in boxes.items() if one is not None}
-        fly = all(velocities[name].free for name in alike)
-        return not fly and seen.keys() <= alike and any(not touching(box, one) for one in seen.values())
+        if _change(event)[1] < -_UPWARD * np.linalg.norm(_change(event)) and all(velocities[o].free for o in alike):
+            return False
+        return seen.keys() <= alike and any(not touching(box, one) for one in seen.values())
 
     return [event for event in events if not shakes(event)]
 

@@ -22,7 +22,7 @@ _LIT = 0.5
 _RIDES = 0.5
 """Share of a patch's way that it may move within the body that carries it along."""
 _OWN_FRAMES, _OWN_WAY = 4, 2.0
-"""How long, and over how many of its own sides, what comes from outside of a larger thing or leaves it is seen there."""
+"""How many frames, and over how many of its own sides, what comes to a larger thing or leaves it is seen without."""
 _COMPACT = 1.7
 """Ratio of the sides of what is one compact thing, though its outline be torn."""
 _MOST_TRAILS = 120
