@@ -228,12 +228,18 @@ def _heard(
 def _surely_heard(
     velocity: Velocity, peaks: Sequence[Peak], points: np.ndarray, track: Track, tracks: TrackSet, time_scale: float
 ) -> list[Break]:
-    """The fits' breaks, and in place of those around a peak that the scorer is sure of the one that is there."""
+    """The fits' breaks, and in place of those around a peak that the scorer is sure of the one that is there.
+
+    Of two peaks so near to each other the surer one counts.
+    """
     near_s = _near_s(tracks)
-    out = list(velocity.breaks)
+    beside_s = max(_BESIDE_S, near_s)
+    out, heard = list(velocity.breaks), list[Peak]()
     for peak in sorted(peaks, key=lambda p: -p.probability):
         if peak.probability < _SURE:
             break
+        if any(abs(surer.time_s - peak.time_s) < beside_s for surer in heard):
+            continue
         nearest = min(out, key=lambda b: abs(b.time_s - peak.time_s), default=None)
         sure: Break | None
         if nearest is not None and abs(nearest.time_s - peak.time_s) < near_s:
@@ -241,7 +247,8 @@ def _surely_heard(
         else:
             sure = _made(peak, velocity, points, track, tracks, time_scale)
         if sure is not None:
-            out = [b for b in out if abs(b.time_s - peak.time_s) >= max(_BESIDE_S, near_s)] + [sure]
+            heard.append(peak)
+            out = [b for b in out if abs(b.time_s - peak.time_s) >= beside_s] + [sure]
     return out
 
 
@@ -319,7 +326,7 @@ def _weighed(
 def _likeliest(believed: Sequence[tuple[float, Break]]) -> list[Break]:
     """Of the breaks that crowd together the likeliest, and before all others those that are contacts by themselves."""
     kept: list[Break] = []
-    for _, one in sorted(believed, key=lambda b: (b[1].confidence < LEAST_CONFIDENCE, -b[0])):
+    for _, one in sorted(believed, key=lambda b: (b[1].confidence < LEAST_CONFIDENCE, -b[0], -b[1].confidence)):
         if all(abs(one.time_s - other.time_s) >= _CROWDED_S for other in kept):
             kept.append(one)
     return kept
