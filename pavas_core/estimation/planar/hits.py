@@ -38,6 +38,8 @@ _SURE = 0.8
 """Probability from which on the scorer is believed of arms and bodies too."""
 _CERTAIN = 0.99
 """Probability from which on no other measure of a moment speaks against what the scorer hears."""
+_QUITE_SURE, _FITS_SURE = 0.9, 0.7
+"""Probability, and confidence of a break of the fits there, from which on both together are not doubted either."""
 _BESIDE_S = 0.1
 """A break of the fits in one of these, this near to what the scorer is sure of, is the same contact seen too late."""
 _CLEAR_FLIGHT = 0.8
@@ -96,7 +98,7 @@ def judged(
     peaks = [[replace(p, probability=_raised(p.probability, sensitivity)) for p in own] for own in peaks]
     out = []
     for track, velocity, own, path, trusted, moments, undoubted_s in zip(
-        tracks.tracks, velocities, peaks, points, reliable, found, _undoubted(tracks, peaks), strict=True
+        tracks.tracks, velocities, peaks, points, reliable, found, _undoubted(tracks, peaks, velocities), strict=True
     ):
         if not trusted and _reaches_out(track):
             breaks = _surely_heard(velocity, own, path, track, tracks, time_scale)
@@ -155,15 +157,25 @@ def _evidence(
     return peaks, found
 
 
-def _undoubted(tracks: TrackSet, peaks: Sequence[Sequence[Peak]]) -> list[list[float]]:
-    """When the scorer is all but certain of each track, or sure of it and of another that touches it then."""
+def _undoubted(
+    tracks: TrackSet, peaks: Sequence[Sequence[Peak]], velocities: Sequence[Velocity]
+) -> list[list[float]]:
+    """When the scorer is all but certain of each track, or sure of it and of another that touches it then.
+
+    Or when it is quite sure and the fits are too.
+    """
+
+    def is_undoubted(peak: Peak, track: Track, velocity: Velocity) -> bool:
+        if peak.probability >= _CERTAIN:
+            return True
+        fits = [b.confidence for b in velocity.breaks if abs(b.time_s - peak.time_s) < _near_s(tracks)]
+        if peak.probability >= _QUITE_SURE and max(fits, default=0.0) >= _FITS_SURE:
+            return True
+        return peak.probability >= _SURE and _is_met(track, peak.time_s, tracks, peaks)
+
     return [
-        [
-            p.time_s
-            for p in mine
-            if p.probability >= _CERTAIN or (p.probability >= _SURE and _is_met(track, p.time_s, tracks, peaks))
-        ]
-        for track, mine in zip(tracks.tracks, peaks, strict=True)
+        [p.time_s for p in mine if is_undoubted(p, track, velocity)]
+        for track, mine, velocity in zip(tracks.tracks, peaks, velocities, strict=True)
     ]
 
 
@@ -309,7 +321,9 @@ def _weighed(
         undoubted = any(abs(one.time_s - time_s) < _near_s(tracks) for time_s in undoubted_s)
         highest = 1.0 if undoubted else float(likely[near].max(initial=0.0))
         if highest >= (_LIKELY if reliable or stops[near].any() else _UNSTOPPED):
-            believed.append((highest, one))
+            stopped = float(np.where(stops, likely, 0.0)[near].max(initial=0.0))
+            sure = max(one.confidence, stopped if stopped >= _LIKELY else 0.0)
+            believed.append((highest, replace(one, confidence=sure)))
     out = [one for _, one in believed] if reliable else _likeliest(believed)
     likely = np.where(stops, likely, 0.0)
     for i in np.argsort(-likely, kind="stable"):
