@@ -221,6 +221,39 @@ def test_what_the_scorer_is_sure_of_takes_the_place_of_a_late_break_of_an_arm(mo
         assert times == pytest.approx([expected, apart.time_s])
 
 
+def test_of_two_that_the_scorer_is_sure_of_at_once_the_surer_one_is_the_blow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hand that knocks quickly is lifted shortly before, which sounds like a blow as well."""
+    blow = float(BLOWS_S[1])
+    fit = Break(blow, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.9)
+    peaks = [Peak(blow - 0.06, 0.96, 1.0, 0.8), Peak(blow, 0.98, 1.0, 0.2)]
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [peaks])
+    (one,) = judged(replace(tool(), stops=None), fit)
+    assert one.time_s == pytest.approx(blow)
+
+
+@pytest.mark.parametrize(("heard", "fitted", "expected"), [(0.95, 0.8, 1), (0.95, 0.6, 0), (0.85, 0.8, 0)])
+def test_nothing_speaks_against_what_scorer_and_fits_agree_on(
+    monkeypatch: pytest.MonkeyPatch, heard: float, fitted: float, expected: int
+) -> None:
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [[Peak(1.3, heard, 1.0, 0.2)]])
+    monkeypatch.setattr(hits, "likelihood", lambda measures: np.full(len(measures), 0.1))
+    fit = Break(1.3, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, fitted)
+    track = replace(tool(abrupt=False), truncated=np.zeros(len(TIMES_S), bool))
+    assert len(judged(track, fit, reliable=True)) == expected
+
+
+def test_a_break_that_is_hardly_heard_stays_where_it_is_when_its_moment_is_likely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thin stick that drums: the fits know when and how fast, and something is seen to stop."""
+    blow = float(BLOWS_S[1])
+    fit = Break(blow - 0.012, 0.01, (300.0, 200.0), (0.0, 1.5, 0.0), (0.0, -0.4, 0.0), 0.1, 0.9)
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [[Peak(blow - 0.01, 0.35, 1.0, 0.2)]])
+    track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
+    near = [b for b in judged(track, fit, reliable=True) if abs(b.time_s - blow) < 0.1]
+    assert [b.time_s for b in near] == pytest.approx([fit.time_s], abs=0.005)
+
+
 def test_an_arm_strikes_once_at_a_time() -> None:
     blow = float(BLOWS_S[1])
     early = Break(blow - 0.06, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), 0.1, 0.6)

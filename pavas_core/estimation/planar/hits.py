@@ -157,9 +157,7 @@ def _evidence(
     return peaks, found
 
 
-def _undoubted(
-    tracks: TrackSet, peaks: Sequence[Sequence[Peak]], velocities: Sequence[Velocity]
-) -> list[list[float]]:
+def _undoubted(tracks: TrackSet, peaks: Sequence[Sequence[Peak]], velocities: Sequence[Velocity]) -> list[list[float]]:
     """When the scorer is all but certain of each track, or sure of it and of another that touches it then.
 
     Or when it is quite sure and the fits are too.
@@ -321,11 +319,10 @@ def _weighed(
         undoubted = any(abs(one.time_s - time_s) < _near_s(tracks) for time_s in undoubted_s)
         highest = 1.0 if undoubted else float(likely[near].max(initial=0.0))
         if highest >= (_LIKELY if reliable or stops[near].any() else _UNSTOPPED):
-            stopped = float(np.where(stops, likely, 0.0)[near].max(initial=0.0))
-            sure = max(one.confidence, stopped if stopped >= _LIKELY else 0.0)
-            believed.append((highest, replace(one, confidence=sure)))
+            believed.append((highest, one))
     out = [one for _, one in believed] if reliable else _likeliest(believed)
-    likely = np.where(stops, likely, 0.0)
+    likely = np.where(stops & (likely >= _LIKELY), likely, 0.0)
+    out = [_as_sure(one, likely[np.abs(moments.times_s - one.time_s) < near_s]) for one in out]
     for i in np.argsort(-likely, kind="stable"):
         if likely[i] < _LIKELY:
             break
@@ -335,6 +332,11 @@ def _weighed(
         out = [b for b in out if b not in close]
         out.append(_at_moment(moments, int(i), float(likely[i]), velocity, track, tracks, time_scale))
     return out
+
+
+def _as_sure(one: Break, likely: np.ndarray) -> Break:
+    """A break as sure as the likeliest of the moments [N] around it at which something is seen to stop."""
+    return replace(one, confidence=max(one.confidence, float(likely.max(initial=0.0))))
 
 
 def _likeliest(believed: Sequence[tuple[float, Break]]) -> list[Break]:
