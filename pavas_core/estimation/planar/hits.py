@@ -306,7 +306,8 @@ def _weighed(
 ) -> list[Break]:
     """The breaks that all the measures of a moment do not speak against, and those that they speak for.
 
-    None speaks against a contact that the scorer leaves no doubt of (at ``undoubted_s``). An arm, an animal or whatever
+    None speaks against a contact that the scorer leaves no doubt of (at ``undoubted_s``). What the fits are sure of is
+    as sure as its moment, if something is seen to stop then. An arm, an animal or whatever
     else has no ``reliable`` centre strikes where it is seen to stop, or where that is all the likelier, and once at a
     time.
     """
@@ -322,7 +323,11 @@ def _weighed(
             believed.append((highest, one))
     out = [one for _, one in believed] if reliable else _likeliest(believed)
     likely = np.where(stops & (likely >= _LIKELY), likely, 0.0)
-    out = [_as_sure(one, likely[np.abs(moments.times_s - one.time_s) < near_s]) for one in out]
+    fits_s = np.array([b.time_s for b in velocity.breaks if b.confidence >= _FITS_SURE])
+    for k, one in enumerate(out):
+        if (np.abs(fits_s - one.time_s) < _near_s(tracks)).any():
+            stopped = likely[np.abs(moments.times_s - one.time_s) < near_s].max(initial=0.0)
+            out[k] = replace(one, confidence=max(one.confidence, float(stopped)))
     for i in np.argsort(-likely, kind="stable"):
         if likely[i] < _LIKELY:
             break
@@ -332,11 +337,6 @@ def _weighed(
         out = [b for b in out if b not in close]
         out.append(_at_moment(moments, int(i), float(likely[i]), velocity, track, tracks, time_scale))
     return out
-
-
-def _as_sure(one: Break, likely: np.ndarray) -> Break:
-    """A break as sure as the likeliest of the moments [N] around it at which something is seen to stop."""
-    return replace(one, confidence=max(one.confidence, float(likely.max(initial=0.0))))
 
 
 def _likeliest(believed: Sequence[tuple[float, Break]]) -> list[Break]:
