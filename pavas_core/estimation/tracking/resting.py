@@ -116,21 +116,25 @@ def _clear(body: Body, sense: int) -> list[Observation] | None:
     if len(way) <= _LEAST or way[-1].held or way[-1].border:
         return None
     # Where it merges with its place, which still differs, it seems larger.
-    while len(way) > _LEAST and abs(math.log(way[-1].area / _usual_area(way[:-1]))) > _BREATHES:
+    while len(way) > _LEAST and _is_merged(way[-1], way[:-1]):
         way = way[:-1]
     return None if len(way) <= _LEAST or way[-1].border else way
 
 
-def _usual_area(way: Sequence[Observation]) -> float:
-    return float(np.median([o.area for o in way[-_RECENT:]]))
+def _is_merged(o: Observation, before: Sequence[Observation]) -> bool:
+    area, *sides = np.abs(_sizes([o]) - _sizes(before))
+    return bool(area > _BREATHES or max(sides) > _ALIKE)
 
 
 def _alike(way: Sequence[Observation], outline: Observation) -> bool:
     """Whether a place has the size and form of what comes."""
-    last = way[-1]
-    (x0, y0, x1, y1), (u0, v0, u1, v1) = last.box, outline.box
-    ratios = _usual_area(way) / outline.area, (x1 - x0) / (u1 - u0), (y1 - y0) / (v1 - v0)
-    return max(abs(math.log(r)) for r in ratios) < _ALIKE
+    return bool(np.abs(_sizes(way) - _sizes([outline])).max() < _ALIKE)
+
+
+def _sizes(way: Sequence[Observation]) -> np.ndarray:
+    """Logarithms of the area, width and height that a thing usually had of late, [3]."""
+    recent = [(o.area, o.box[2] - o.box[0], o.box[3] - o.box[1]) for o in way[-_RECENT:]]
+    return np.asarray(np.log(np.median(recent, axis=0)))
 
 
 def _shows(observations: Sequence[Observation], outline: Observation) -> bool:
