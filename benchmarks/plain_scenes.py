@@ -69,7 +69,7 @@ def make_scene(seed: int, landing: bool = False) -> PlainScene:
     size = width * float(np.exp(rng.uniform(np.log(0.03), np.log(0.22))))
     half = size / 2 * (1.0 if shape in ("disc", "two colours") else 0.6)
     rate, duration = float(rng.choice(_RATES)), rng.uniform(1.2, 4.0)
-    time = np.arange(round((duration + landing) * rate)) / rate
+    time = np.arange(round((duration + 2 * landing) * rate)) / rate
     if landing:
         path, lands_s = _fall(rng, width, height, ground - half, time)
         return PlainScene(wall, "landing", shape, picture, colour, size, rate, path, lands_s)
@@ -132,7 +132,7 @@ def _fall(
     rng: np.random.Generator, width: int, height: int, floor: float, time: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Centres [L, 2] of what is let go at a time and stays where it falls, and when it lands."""
-    start, gravity, let_go_s = 0.15 * height, rng.uniform(1.5, 4.0) * height, rng.uniform(0.0, 0.3)
+    start, gravity, let_go_s = 0.15 * height, rng.uniform(1.5, 6.0) * height, rng.uniform(0.0, 0.1)
     lands_s = let_go_s + float(np.sqrt(2 * (floor - start) / gravity))
     heights = np.minimum(start + gravity / 2 * np.clip(time - let_go_s, 0, None) ** 2, floor)
     return np.stack([np.full(len(time), rng.uniform(0.3, 0.7) * width), heights], 1), lands_s
