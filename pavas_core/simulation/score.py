@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from pavas_core.physics.types import Impact, Mass, MassSet, Scene, Track, TrackS
 from pavas_core.runtime import Runtime
 from pavas_core.simulation.clip_files import write_clip
 from pavas_core.simulation.simulate import SimulatedClip, simulate
+from pavas_core.simulation.truth import Partner
 
 IMPACT_TOLERANCE_S = 0.04
 WEAKEST_MPS = 0.3
@@ -27,6 +29,29 @@ OWN_SHARE = 0.4
 _SEEN_S = 0.15
 _SEEN_WIDTH = 0.012
 """A true object must be seen moving at least this long and this far (fraction of the width) to be asked for."""
+
+
+class KnownClip(Protocol):
+    """What must be known of a clip to score an estimate of it; the simulator's clips have it."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def scene(self) -> Scene:
+        """Truth, with its tracks."""
+
+    @property
+    def visible(self) -> tuple[bool, ...]:
+        """Per impact of the scene: it happens in the picture."""
+
+    @property
+    def partners(self) -> tuple[Partner | None, ...]:
+        """Per impact: the speeds of what was hit where that moves too."""
+
+    @property
+    def metres_per_px(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +114,7 @@ class Report:
         return "\n".join(lines)
 
 
-def score_clip(sim: SimulatedClip, estimate: Scene) -> ClipScore:
+def score_clip(sim: KnownClip, estimate: Scene) -> ClipScore:
     """Compare one estimated scene with the truth.
 
     Estimated objects belong to the true object whose box theirs overlaps in most of their frames. Impacts are asked
@@ -200,7 +225,7 @@ def run(
     return report(scores)
 
 
-def estimate_clip(path: Path, sim: SimulatedClip) -> Scene:
+def estimate_clip(path: Path, sim: KnownClip) -> Scene:
     """The weight-free estimators on a file, told the true metres per pixel and the true masses of what they find."""
     from pavas_core.estimation.masses import default_masses
     from pavas_core.estimation.planar.velocity import planar_velocity
@@ -226,7 +251,7 @@ def _mass(scene: Scene, object_id: str) -> float:
     return next(body.mass.mass_kg for body in scene.bodies if body.object.id == object_id)
 
 
-def _is_wanted(sim: SimulatedClip, object_id: str) -> bool:
+def _is_wanted(sim: KnownClip, object_id: str) -> bool:
     tracks = sim.scene.tracks
     assert tracks is not None
     track = next(t for t in tracks.tracks if t.object_id == object_id)
