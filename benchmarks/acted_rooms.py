@@ -11,7 +11,7 @@ _LUMPS = ((97, 1.0), (41, 0.7), (17, 0.5), (7, 0.35), (3, 0.25))
 
 
 def room(rng: np.random.Generator, width: int, height: int, floor: float) -> tuple[str, np.ndarray]:
-    """Its name, and its picture float32 [height + 2 m, width + 2 m, 3] with m of ``margin_px``; ground from ``floor``."""
+    """Its name, and its picture [height + 2 m, width + 2 m, 3] with m of ``margin_px``; ground is below ``floor``."""
     name = str(rng.choice(list(_WALLS)))
     margin = margin_px(width)
     wide, high, ground = width + 2 * margin, height + 2 * margin, int(floor) + margin
