@@ -229,14 +229,19 @@ def collide(stage: Stage) -> Play:
     return play
 
 
+def _swung(phase: np.ndarray) -> np.ndarray:
+    """Out like a sine to 1 and gently back to rest at 0, which is reached at pi."""
+    phase = np.clip(phase, 0, np.pi)
+    return np.where(phase < np.pi / 2, np.sin(phase), (1 - np.cos(2 * phase)) / 2)
+
+
 def kick(stage: Stage) -> Play:
     """A leg swings about its hip and meets a ball that lies there."""
     rng, play, radius, time_s = stage.rng, Play(), stage.radius(), stage.time_s
     hip = np.array([0.3 * stage.width, 0.15 * stage.height])
     length, at_s, turn = stage.floor - hip[1] - 0.02 * stage.height, rng.uniform(0.7, 1.4), rng.uniform(4, 8)
-    back = -0.9 * np.sin(np.clip((at_s - time_s) * turn / 0.9, 0, np.pi))
-    on = 0.9 * np.sin(np.clip((time_s - at_s) * turn / 0.9 * 0.7, 0, np.pi))
-    angle = np.where(time_s < at_s, back, on)
+    reach, later = 0.9, time_s - at_s
+    angle = reach * np.where(later < 0, -_swung(-later * turn / reach), _swung(0.7 * later * turn / reach))
     foot = hip + length * np.stack([np.sin(angle), np.cos(angle)], 1)
     colour = np.array([90.0, 60.0, 60.0]) + rng.normal(0, 20, 3)
 
@@ -267,7 +272,8 @@ def _lifts(stage: Stage, rate_hz: float, rebound: float) -> tuple[np.ndarray, li
     strikes = int((stage.time_s[-1] - first_s - 0.3) * rate_hz)
     phase = turns - np.floor(turns)
     up, down = np.clip(phase / 0.6, 0, 1), np.clip((phase - 0.6) / 0.4, 0, 1)
-    lifted = (up**3 - 2 * up**2 + up) * rebound * speed * 0.6 + (3 * up**2 - 2 * up**3)
+    leaving = np.where(turns < 1, 0.0, rebound * speed * 0.6)  # from rest, or from the strike before
+    lifted = (up**3 - 2 * up**2 + up) * leaving + (3 * up**2 - 2 * up**3)
     driven = (2 * down**3 - 3 * down**2 + 1) - (down**3 - down**2) * speed * 0.4
     height = np.where(phase < 0.6, lifted, driven)
     height[(turns < 0) | (turns > strikes)] = 0.0
@@ -391,7 +397,7 @@ def walk(stage: Stage) -> Play:
 
     def body(k: int) -> list:
         shoulder = hip[k] - [0, 0.25 * high]
-        parts = [Rod(hip[k], shoulder, 0.04 * wide), _disc(shoulder - [0, 0.1 * high], 0.035 * wide)]
+        parts = [Rod(hip[k], shoulder, 0.04 * wide), _disc(shoulder - [0, 0.06 * wide], 0.035 * wide)]
         for side in (1, -1):
             angle = 0.45 * side * np.sin(step[k])
             parts.append(Rod(hip[k], hip[k] + 0.33 * high * np.array([np.sin(angle), np.cos(angle)]), 0.02 * wide))
@@ -460,6 +466,6 @@ def passer_by(stage: Stage) -> Thing:
 
     def body(k: int) -> list:
         trunk = Rod(middle[k] - [0, 0.12 * high], middle[k] + [0, 0.2 * high], 0.03 * wide)
-        return [(trunk, colour), (_disc(middle[k] - [0, 0.2 * high], 0.03 * wide), colour)]
+        return [(trunk, colour), (_disc(middle[k] - [0, 0.12 * high + 0.05 * wide], 0.03 * wide), colour)]
 
     return Thing("passer-by", 60.0, body, middle)
