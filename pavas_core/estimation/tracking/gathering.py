@@ -8,31 +8,56 @@ import numpy as np
 
 from pavas_core.estimation.tracking.bodies import Body, gap_between, together
 from pavas_core.estimation.tracking.linking import Observation
+from pavas_core.estimation.tracking.moving import furthest_run
 
 _REST_S = 3.0
+_MUCH_SMALLER = 0.4
+"""Of the area of another fragment: what is smaller may be a part of it."""
+_SIZEABLE = 0.15
+"""Of the largest fragment: lesser ones are not asked whether they go apart, as a hand and a foot may."""
+_TOLD_S = 1.0
+_TRAVELS = 1.5
+"""Of its side: how far what goes apart from another runs in one direction; what flutters does not."""
+_USUAL_S = 0.25
+_LOOKED_AT = 12
 
 
 def gather(fragments: list[Body], frame_rate: float) -> list[Body]:
     """Unite limbs, fragments and repeated strokes into bodies.
 
-    Two fragments belong together when they are near each other while both are seen and one is much the smaller, or
-    when one begins where the other has ended.
+    Two fragments belong together when they are near each other while both are seen and move alike, or when one begins
+    where the other has ended, or when one is much the smaller; those that are near for longest come first. But nothing
+    makes one body of two that go apart.
     """
-    parent = list(range(len(fragments)))
+    groups = [{i} for i in range(len(fragments))]
+    largest = max((f.area for f in fragments), default=0.0)
+    apart = {
+        (i, j)
+        for i, a in enumerate(fragments)
+        for j, b in enumerate(fragments)
+        if min(a.area, b.area) >= _SIZEABLE * largest and i != j and _go_apart(a, b, frame_rate)
+    }
 
-    def root(i: int) -> int:
-        while parent[i] != i:
-            i = parent[i]
-        return i
+    def unite(i: int, j: int) -> None:
+        mine, theirs = groups[i], groups[j]
+        if mine is theirs or any((m, t) in apart for m in mine for t in theirs):
+            return
+        mine |= theirs
+        for t in theirs:
+            groups[t] = mine
 
     for i, a in enumerate(fragments):
         for j in range(i + 1, len(fragments)):
-            if root(i) != root(j) and _belong(a, fragments[j], frame_rate):
-                parent[root(j)] = root(i)
-    groups: dict[int, list[Body]] = {}
-    for i, fragment in enumerate(fragments):
-        groups.setdefault(root(i), []).append(fragment)
-    return _absorb([as_one(members) for members in groups.values()], frame_rate)
+            if _belong(a, fragments[j], frame_rate):
+                unite(i, j)
+    near = [
+        (_near_frames(small, larger), i, j) for i, small in enumerate(fragments) for j, larger in enumerate(fragments)
+    ]
+    for frames, i, j in sorted(near, reverse=True):
+        if frames > 0:
+            unite(i, j)
+    whole = [group for i, group in enumerate(groups) if i == min(group)]
+    return _absorb([as_one([fragments[i] for i in sorted(group)]) for group in whole], frame_rate)
 
 
 def _absorb(groups: list[Body], frame_rate: float) -> list[Body]:
@@ -49,25 +74,65 @@ def _absorb(groups: list[Body], frame_rate: float) -> list[Body]:
 
 
 def _surrounds(outer: Body, inner: Body, frame_rate: float) -> bool:
-    """Whether the usual place of one body holds most of the path of another, near in time."""
-    near = (outer.frames >= inner.frames[0] - frame_rate) & (outer.frames <= inner.frames[-1] + frame_rate)
-    if not near.any():
+    """Whether the usual place of one body, wherever it is at that time, holds most of the path of another."""
+    some = np.unique(np.linspace(0, len(inner.frames) - 1, _LOOKED_AT).round().astype(int))
+    inside = []
+    for frame, point in zip(inner.frames[some], inner.points[some], strict=True):
+        near = np.abs(outer.frames - frame) <= _USUAL_S * frame_rate
+        if near.any():
+            boxes = outer.world_boxes[near]
+            low, high = np.percentile(boxes[:, :2], 20, axis=0), np.percentile(boxes[:, 2:], 80, axis=0)
+            inside.append(bool(((point >= low) & (point <= high)).all()))
+    return sum(inside) > 0.6 * len(some)
+
+
+def _go_apart(a: Body, b: Body, frame_rate: float) -> bool:
+    """Whether the way from one fragment to another changes as that between limbs of one body does not.
+
+    By more than both are long, to and fro, or for good by more than the sides of squares of their areas.
+    """
+    ia, ib = together(a, b)
+    if len(ia) < _TOLD_S * frame_rate or all(furthest_run(one) < _TRAVELS * one.side for one in (a, b)):
         return False
-    boxes = outer.world_boxes[near]
-    low, high = np.percentile(boxes[:, :2], 20, axis=0), np.percentile(boxes[:, 2:], 80, axis=0)
-    return float(((inner.points >= low) & (inner.points <= high)).all(axis=1).mean()) > 0.6
+    ways = a.points[ia] - b.points[ib]
+    changes = np.percentile(ways, 95, axis=0) - np.percentile(ways, 5, axis=0)
+    sizes = [np.median(one.world_boxes[at, 2:] - one.world_boxes[at, :2], axis=0) for one, at in ((a, ia), (b, ib))]
+    if np.hypot(*changes) > sum(float(np.hypot(*size)) for size in sizes):
+        return True
+    third = len(ways) // 3
+    for_good = np.median(ways[-third:], axis=0) - np.median(ways[:third], axis=0)
+    return bool(np.hypot(*for_good) > a.side + b.side)
+
+
+def _near_frames(small: Body, larger: Body) -> int:
+    """In how many frames a fragment is near to a larger one that it may be a part of; 0 = it is none."""
+    if small.area >= _MUCH_SMALLER * larger.area:
+        return 0
+    ia, ib = together(small, larger)
+    if not _meet(ia, small, larger):
+        return 0
+    near = int(_are_near(small, larger, ia, ib).sum())
+    return near if near > 0.5 * len(ia) else 0
+
+
+def _meet(ia: np.ndarray, a: Body, b: Body) -> bool:
+    """Whether two fragments are seen together for long enough to tell, ``ia`` being the frames of both."""
+    return len(ia) >= max(2, 0.25 * min(len(a.frames), len(b.frames)))
+
+
+def _are_near(a: Body, b: Body, ia: np.ndarray, ib: np.ndarray) -> np.ndarray:
+    """bool [N]: in which of their common frames two fragments are near to each other."""
+    return gap_between(a.world_boxes[ia], b.world_boxes[ib]) < 0.25 * max(a.side, b.side) + 2.0
 
 
 def _belong(a: Body, b: Body, frame_rate: float) -> bool:
+    """Whether two fragments are one body, neither being a mere part of the other."""
     ia, ib = together(a, b)
     shorter = min(len(a.frames), len(b.frames))
-    if len(ia) >= max(2, 0.25 * shorter):
-        reach = 0.25 * max(a.side, b.side) + 2.0
-        gaps = gap_between(a.world_boxes[ia], b.world_boxes[ib])
-        near = float((gaps < reach).mean())
-        if min(a.area, b.area) < 0.4 * max(a.area, b.area):
-            return near > 0.5
-        return near > 0.85 and _apart(a.flows[ia], b.flows[ib]) < 0.6
+    if _meet(ia, a, b):
+        if min(a.area, b.area) < _MUCH_SMALLER * max(a.area, b.area):
+            return False
+        return float(_are_near(a, b, ia, ib).mean()) > 0.85 and _apart(a.flows[ia], b.flows[ib]) < 0.6
     if a.first.frame > b.first.frame:
         a, b = b, a
     pause = b.first.frame - a.last.frame
