@@ -54,6 +54,8 @@ _LEAST_TURN = 0.2
 """Of its speed: what flies and is hit must change its velocity by this, unless the contact is certain."""
 _SWING = 0.3
 """The same of what is held or hangs, where its velocity changes as much around the contact."""
+_HEARD = 1.5
+"""How many times as far as what is the same a peak of the scorer may be from a moment of a rigid thing."""
 _NEAR_S = 0.07
 _NEAR_FRAMES = 0.8
 _CROWDED_S = 0.2
@@ -97,14 +99,17 @@ def judged(
     peaks, found = _evidence(tracks, points, reliable, rigid, velocities, time_scale)
     peaks = [[replace(p, probability=_raised(p.probability, sensitivity)) for p in own] for own in peaks]
     out = []
-    for track, velocity, own, path, trusted, moments, undoubted_s in zip(
-        tracks.tracks, velocities, peaks, points, reliable, found, _undoubted(tracks, peaks, velocities), strict=True
+    undoubted = _undoubted(tracks, peaks, velocities)
+    for track, velocity, own, path, trusted, stiff, moments, undoubted_s in zip(
+        tracks.tracks, velocities, peaks, points, reliable, rigid, found, undoubted, strict=True
     ):
         if not trusted and _reaches_out(track):
             breaks = _surely_heard(velocity, own, path, track, tracks, time_scale)
         else:
             breaks = _heard(velocity, own, path, track, tracks, time_scale, trusted)
         if moments is not None:
+            if trusted and stiff:
+                undoubted_s = [one.time_s for one in breaks]
             breaks = _weighed(breaks, moments, sensitivity, undoubted_s, velocity, track, tracks, time_scale, trusted)
         breaks = sorted(breaks, key=lambda b: b.time_s)
         if trusted and velocity.free:
@@ -142,18 +147,22 @@ def _evidence(
 ) -> tuple[list[list[Peak]], list[Moments | None]]:
     """What the scorer hears of each track, and each track's moments.
 
-    No moments of what is known to move by itself alone, and so is neither held nor alive.
+    No moments of what is known to fly, and so is neither held nor alive; of a rigid thing whose centre is known, which
+    may be a stick in a hand out of sight, those of which the scorer hears something.
     """
     if not tracks.tracks:
         return [], []
     marks = [marks_of(v, tracks.width, time_scale) for v in velocities]
     peaks = find_peaks(tracks, points, marks)
-    found = [
-        None if trusted and (velocity.free or stiff) else find_moments(track, tracks, own, mark)
-        for track, own, mark, velocity, trusted, stiff in zip(
-            tracks.tracks, peaks, marks, velocities, reliable, rigid, strict=True
-        )
-    ]
+    found: list[Moments | None] = []
+    for track, own, mark, velocity, trusted, stiff in zip(
+        tracks.tracks, peaks, marks, velocities, reliable, rigid, strict=True
+    ):
+        moments = None if trusted and velocity.free else find_moments(track, tracks, own, mark)
+        if moments is not None and trusted and stiff:
+            heard_s = np.array([p.time_s for p in own])
+            moments = moments.near(heard_s, _HEARD * _near_s(tracks))
+        found.append(moments)
     return peaks, found
 
 

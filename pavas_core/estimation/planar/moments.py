@@ -64,6 +64,14 @@ class Moments:
     measures: np.ndarray
     """float64 [N, len(MEASURES)]."""
 
+    def near(self, times_s: np.ndarray, apart_s: float) -> Moments | None:
+        """Those that are less than so far from one of some times; None where there is none."""
+        apart = np.abs(self.times_s[:, None] - times_s).min(axis=1, initial=np.inf)
+        these = apart < apart_s
+        if not these.any():
+            return None
+        return Moments(self.times_s[these], self.before[these], self.after[these], self.measures[these])
+
 
 @dataclass(frozen=True)
 class _Motion:
