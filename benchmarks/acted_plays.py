@@ -353,7 +353,8 @@ def dribble(stage: Stage) -> Play:
     top, x = stage.floor - radius - rise, stage.width * rng.uniform(0.4, 0.6)
     y = top + push * falling + stage.gravity / 2 * falling**2
     path = np.stack([np.full_like(y, x), y], 1)
-    palm, skin = np.minimum(y - 1.2 * radius, top + 0.12 * stage.height), _SKIN + rng.normal(0, 15, 3)
+    deepest = 0.12 * stage.height
+    palm, skin = top - 1.2 * radius + deepest * np.tanh((y - top) / deepest), _SKIN + rng.normal(0, 15, 3)
     shoulder = np.array([-0.1 * stage.width, top - 0.1 * stage.height])
 
     def hand(k: int) -> list:
