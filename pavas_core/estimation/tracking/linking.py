@@ -324,7 +324,7 @@ class Linker:
         h, w = mask.shape
         if x < 0 or y < 0 or x + w > change.shape[1] or y + h > change.shape[0]:
             return
-        if np.count_nonzero(change[y : y + h, x : x + w][mask]) / np.count_nonzero(mask) < 0.08:
+        if np.count_nonzero(change[y : y + h, x : x + w][mask]) < 0.08 * np.count_nonzero(mask):
             box = (last.box[0] + dx, last.box[1] + dy, last.box[2] + dx, last.box[3] + dy)
             trail.add(replace(last, frame=frame, centroid=(cx, cy), box=box, origin=origin, flow=(0.0, 0.0), held=True))
 
