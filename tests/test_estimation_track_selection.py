@@ -8,6 +8,7 @@ import numpy as np
 from pavas_core.estimation.tracking.bodies import Body
 from pavas_core.estimation.tracking.flow import FlowField
 from pavas_core.estimation.tracking.foreground import Canvas, Detection, find_regions, long_background, short_background
+from pavas_core.estimation.tracking.gathering import gather
 from pavas_core.estimation.tracking.joining import cut, cut_where_swapped, join
 from pavas_core.estimation.tracking.linking import Observation, Trail
 from pavas_core.estimation.tracking.motion import detect_motion
@@ -237,3 +238,25 @@ def test_a_body_in_a_passing_shade_is_still_seen() -> None:
     canvas = Canvas(pictures, [None] * 40, RATE, False)
     found = find_regions(canvas, 20, long_background(canvas), short_background(canvas, 20))
     assert any(np.hypot(d.centroid[0] - 160, d.centroid[1] - 110) < 6 and 400 < d.area < 1400 for d in found)
+
+
+def test_who_walks_past_a_hammer_is_not_one_with_it_whatever_comes_near_to_both() -> None:
+    """Though they are one outline for a moment, and a speck lies between them."""
+    walker = Body([sighting(i, 60 + 4 * i, 150, 5000, GREEN) for i in range(100)])
+    hammer = Body([sighting(i, 150 + 30 * np.sin(i / 4), 190, 1400) for i in range(15, 100)])
+    both = Body([sighting(i, 100 + 10 * i, 170, 2700) for i in range(5)])
+    speck = Body([sighting(i, 120 + 2.5 * i, 170, 60) for i in range(40)])
+    groups = gather([walker, hammer, both, speck], 30.0)
+    assert len(groups) == 2
+    assert sorted(round(group.area, -2) for group in groups) == [1400, 5000]
+    # What does not go apart is one: an arm that swings on the body of one who stands.
+    trunk = Body([sighting(i, 150, 150, 5000, GREEN) for i in range(100)])
+    assert len(gather([trunk, hammer, both, speck], 30.0)) == 1
+
+
+def test_a_body_surrounds_what_is_within_it_and_not_what_it_walks_past() -> None:
+    walker = Body([sighting(i, 60 + 4 * i, 150, 10000, GREEN) for i in range(100)])
+    beside = Body([sighting(i, 250, 150 + 3 * (i % 10), 900) for i in range(100)])
+    within = Body([sighting(i, 60 + 4 * i, 150 + 3 * (i % 10), 900) for i in range(100)])
+    assert len(gather([walker, beside], 30.0)) == 2
+    assert len(gather([walker, within], 30.0)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -31,28 +32,24 @@ def gather(fragments: list[Body], frame_rate: float) -> list[Body]:
     """
     groups = [{i} for i in range(len(fragments))]
     largest = max((f.area for f in fragments), default=0.0)
+    sizeable = [i for i, f in enumerate(fragments) if f.area >= _SIZEABLE * largest]
     apart = {
-        (i, j)
-        for i, a in enumerate(fragments)
-        for j, b in enumerate(fragments)
-        if min(a.area, b.area) >= _SIZEABLE * largest and i != j and _go_apart(a, b, frame_rate)
+        frozenset(pair) for pair in combinations(sizeable, 2) if _go_apart(*(fragments[i] for i in pair), frame_rate)
     }
 
     def unite(i: int, j: int) -> None:
         mine, theirs = groups[i], groups[j]
-        if mine is theirs or any((m, t) in apart for m in mine for t in theirs):
+        if mine is theirs or any(frozenset((m, t)) in apart for m in mine for t in theirs):
             return
         mine |= theirs
         for t in theirs:
             groups[t] = mine
 
-    for i, a in enumerate(fragments):
-        for j in range(i + 1, len(fragments)):
-            if _belong(a, fragments[j], frame_rate):
-                unite(i, j)
-    near = [
-        (_near_frames(small, larger), i, j) for i, small in enumerate(fragments) for j, larger in enumerate(fragments)
-    ]
+    pairs = list(combinations(range(len(fragments)), 2))
+    for i, j in pairs:
+        if groups[i] is not groups[j] and _belong(fragments[i], fragments[j], frame_rate):
+            unite(i, j)
+    near = [(_near_frames(fragments[i], fragments[j]), i, j) for i, j in pairs if groups[i] is not groups[j]]
     for frames, i, j in sorted(near, reverse=True):
         if frames > 0:
             unite(i, j)
@@ -104,14 +101,12 @@ def _go_apart(a: Body, b: Body, frame_rate: float) -> bool:
     return bool(np.hypot(*for_good) > a.side + b.side)
 
 
-def _near_frames(small: Body, larger: Body) -> int:
-    """In how many frames a fragment is near to a larger one that it may be a part of; 0 = it is none."""
-    if small.area >= _MUCH_SMALLER * larger.area:
+def _near_frames(a: Body, b: Body) -> int:
+    """In how many frames two fragments are near to each other, of which one may be a part of the other; 0 = none is."""
+    ia, ib = together(a, b)
+    if min(a.area, b.area) >= _MUCH_SMALLER * max(a.area, b.area) or not _meet(ia, a, b):
         return 0
-    ia, ib = together(small, larger)
-    if not _meet(ia, small, larger):
-        return 0
-    near = int(_are_near(small, larger, ia, ib).sum())
+    near = int(_are_near(a, b, ia, ib).sum())
     return near if near > 0.5 * len(ia) else 0
 
 
