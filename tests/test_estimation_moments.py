@@ -319,3 +319,18 @@ def test_nothing_speaks_against_what_the_scorer_is_certain_of(
 def test_rigid_things_that_nothing_drives_are_not_weighed() -> None:
     track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
     assert judged(track, reliable=True, rigid=True) == judged(replace(track, stops=None), reliable=True)
+
+
+def test_a_rigid_thing_strikes_where_the_scorer_hears_a_little_of_a_likely_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A drumstick in a hand out of sight looks like a thing that nothing drives."""
+    blow = float(BLOWS_S[1])
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [[Peak(blow, 0.2, 1.0, 0.2)]])
+    track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
+    sure = [b.time_s for b in judged(track, reliable=True, rigid=True) if b.confidence >= 0.5]
+    assert sure == pytest.approx([blow], abs=0.02)
+    # What scorer or fits say of it elsewhere is not doubted.
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [[Peak(blow, 0.2, 1.0, 0.2), Peak(1.3, 0.9, 1.0, 0.2)]])
+    fit = Break(1.3, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, -0.5, 0.0), 0.1, 0.4)
+    assert any(b.time_s == 1.3 for b in judged(track, fit, reliable=True, rigid=True))
