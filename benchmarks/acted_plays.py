@@ -314,7 +314,9 @@ def _tool(stage: Stage, name: str, rate_hz: float, swing: float, head: float, ma
         arm = Rod(pivot, np.array([-0.1 * stage.width, pivot[1] + 0.1 * stage.height]), radius)
         held = [(_disc(pivot, 1.3 * radius), skin), (arm, skin)]
         play.things.append(Thing("hand", 1.0, lambda k: held, np.tile(pivot, (len(end), 1)), asked=False))
-    _strikes(play, stage, Thing(name, mass_kg, parts, end), times_s)
+    # A tool goes as fast as its head, or as the middle of the half that strikes where it has none.
+    told = end if head > 0.1 * length else pivot + 0.75 * (end - pivot)
+    _strikes(play, stage, Thing(name, mass_kg, parts, told), times_s)
     return play
 
 
