@@ -34,7 +34,7 @@ def gather(fragments: list[Body], frame_rate: float) -> list[Body]:
     largest = max((f.area for f in fragments), default=0.0)
     sizeable = [i for i, f in enumerate(fragments) if f.area >= _SIZEABLE * largest]
     apart = {
-        frozenset(pair) for pair in combinations(sizeable, 2) if _go_apart(*(fragments[i] for i in pair), frame_rate)
+        frozenset((i, j)) for i, j in combinations(sizeable, 2) if _go_apart(fragments[i], fragments[j], frame_rate)
     }
 
     def unite(i: int, j: int) -> None:
