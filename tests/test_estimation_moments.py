@@ -334,3 +334,17 @@ def test_a_rigid_thing_strikes_where_the_scorer_hears_a_little_of_a_likely_momen
     monkeypatch.setattr(hits, "find_peaks", lambda *_: [[Peak(blow, 0.2, 1.0, 0.2), Peak(1.3, 0.9, 1.0, 0.2)]])
     fit = Break(1.3, 0.01, (300.0, 200.0), (0.0, 1.0, 0.0), (0.0, -0.5, 0.0), 0.1, 0.4)
     assert any(b.time_s == 1.3 for b in judged(track, fit, reliable=True, rigid=True))
+
+
+@pytest.mark.parametrize(("sigma", "kept"), [(0.01, True), (0.5, False)])
+def test_what_the_path_of_a_rigid_thing_tells_exactly_is_not_told_anew(
+    monkeypatch: pytest.MonkeyPatch, sigma: float, kept: bool
+) -> None:
+    """A ball that another sets rolling: its speed before is nothing, so no share of that tells how sure it is."""
+    blow = float(BLOWS_S[1])
+    monkeypatch.setattr(hits, "find_peaks", lambda *_: [[Peak(blow, 0.95, 0.0, 1.5)]])
+    track = replace(tool(), truncated=np.zeros(len(TIMES_S), bool))
+    fit = Break(blow, 0.005, (300.0, 200.0), (0.0, 0.0, 0.0), (1.8, 0.0, 0.0), sigma, 0.95)
+    near = [b for b in judged(track, fit, reliable=True, rigid=True) if abs(b.time_s - blow) < 0.05]
+    assert len(near) == 1
+    assert (near[0].post_mps == fit.post_mps) == kept

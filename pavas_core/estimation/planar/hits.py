@@ -52,6 +52,8 @@ _WORTH_A_BREAK = 0.3
 """What only the scorer hears and is less sure of than this is no break: nothing confirms it."""
 _LEAST_TURN = 0.2
 """Of its speed: what flies and is hit must change its velocity by this, unless the contact is certain."""
+_EXACT = 0.05
+"""Standard error of a break's speed, relative, up to which the path of a rigid thing alone tells it."""
 _SWING = 0.3
 """The same of what is held or hangs, where its velocity changes as much around the contact."""
 _HEARD = 1.5
@@ -117,7 +119,12 @@ def judged(
             breaks = [one for one in breaks if _turns(one, _LEAST_TURN)]
         else:
             share = middle_share(track, tracks) if breaks else 1.0
-            told = [_told_anew(one, own, path, velocity, track, tracks, time_scale) for one in breaks]
+            told = [
+                one
+                if trusted and stiff and _is_exact(one)
+                else _told_anew(one, own, path, velocity, track, tracks, time_scale)
+                for one in breaks
+            ]
             swung = [trusted and not _turns(b, _SWING) and not is_sudden(path, track, tracks, b.time_s) for b in told]
             breaks = [one.scaled(share) for one, swings in zip(told, swung, strict=True) if not swings]
         out.append(replace(velocity, breaks=tuple(breaks)))
@@ -278,11 +285,18 @@ def _raised(probability: Any, odds: Any) -> Any:
 
 def _turns(one: Break, least: float) -> bool:
     """Whether the velocity changes at a break, by this share of it, or it is certain: what is not hit goes on."""
-    if one.confidence >= _CERTAIN:
-        return True
-    before, after = np.array(one.pre_mps), np.array(one.post_mps)
-    fastest = max(float(np.linalg.norm(before)), float(np.linalg.norm(after)))
-    return bool(np.linalg.norm(after - before) >= least * fastest)
+    change = float(np.linalg.norm(np.subtract(one.post_mps, one.pre_mps)))
+    return one.confidence >= _CERTAIN or change >= least * _fastest(one)
+
+
+def _is_exact(one: Break) -> bool:
+    """Whether its speeds are as exact as a rigid thing's path tells them, so that no other way of seeing knows more."""
+    return one.sigma_mps <= _EXACT * _fastest(one)
+
+
+def _fastest(one: Break) -> float:
+    """The larger of the speeds before and after."""
+    return max(float(np.linalg.norm(one.pre_mps)), float(np.linalg.norm(one.post_mps)))
 
 
 def _told_anew(

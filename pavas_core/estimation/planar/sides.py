@@ -42,7 +42,7 @@ def told_anew(
     before, after = np.array(one.pre_mps[:2]) / metres_per_px, np.array(one.post_mps[:2]) / metres_per_px
     heard = [[], []] if peak is None else [[peak.before * tracks.width], [peak.after * tracks.width]]
     flows = [_flow(track, tracks, one.time_s, sign) for sign in (-1, 1)]
-    rough = one.sigma_mps > _ROUGH * _speed(before) * metres_per_px
+    rough = one.sigma_mps > _ROUGH * max(_speed(before), _speed(after)) * metres_per_px
     compact = (rough or peak is not None) and not is_long(track, tracks, one.time_s)
     end = strike_near(track, tracks, one.time_s)
     if end is not None and end.came_faster(before):
